@@ -1,0 +1,1 @@
+"""Pictures, words and reports about what a run found."""

@@ -1,0 +1,217 @@
+"""The closing table of a run, and what may be said about it."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+Row = tuple[str, str]
+
+PAIRED_SEEDS = 6
+"""A claim that one search beats another needs at least so many paired seeds."""
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """Write a share of 0 to 1 as a percentage: 0.989 becomes ``98.9 %``."""
+    return f"{100 * share:.{digits}f} %" if math.isfinite(share) else "unknown"
+
+
+def millions(count: float) -> str:
+    """Write a count in millions, small ones in full: 210_000 becomes ``0.21 M``."""
+    if not math.isfinite(count):
+        return "unknown"
+    value = count / 1e6
+    digits = 2 if value < 10 else 1 if value < 100 else 0
+    return f"{value:.{digits}f} M" if value >= 0.01 else f"{count:,.0f}"
+
+
+def seconds(duration: float) -> str:
+    """Write a duration given in seconds for people: 110 becomes ``1 min 50 s``."""
+    if not math.isfinite(duration):
+        return "unknown"
+    if duration < 9.95:
+        return f"{duration:.1f} s"
+    whole = round(duration)
+    days, hours, minutes, rest = whole // 86400, whole // 3600 % 24, whole // 60 % 60, whole % 60
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    return f"{days} d {hours} h" if days else f"{hours} h {minutes} min"
+
+
+def size(count: float) -> str:
+    """Write a number of bytes for people: 60_000 becomes ``60 kB``."""
+    if count < 1000:
+        return f"{count:.0f} B"
+    return f"{count / 1e3:.0f} kB" if count < 1e6 else f"{count / 1e6:.1f} MB"
+
+
+def mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:
+    """Mean and sample standard deviation; the latter is None for fewer than two values."""
+    return fmean(values), stdev(values) if len(values) > 1 else None
+
+
+def compare_sentence(found: float, others: Sequence[float]) -> str:
+    """Say plainly what one found network against random ones shows; accuracies are 0 to 1.
+
+    One seed with a few random cells never establishes that the search found something better, so
+    no such sentence exists here: either no difference is shown, or the found cell lies outside
+    what the random ones reached, which one seed does not establish either.
+    """
+    if not others:
+        return "no comparison: no random cells were retrained"
+    if not all(math.isfinite(value) for value in [found, *others]):
+        return "no comparison: not every test accuracy is a number"
+    count, (mean, deviation) = len(others), mean_and_deviation(others)
+    cells = f"{count} random cell{'s' if count > 1 else ''}"
+    if deviation is None:
+        return (
+            f"no difference shown: found {percent(found)}, {cells} {percent(mean)}; "
+            "one against one shows nothing"
+        )
+    spread = f"{100 * mean:.1f} +- {percent(deviation)}"
+    inside = min(others) <= found <= max(others)
+    if inside or abs(found - mean) <= 2 * deviation:
+        return f"no difference shown: found {percent(found)}, {cells} {spread}"
+    side = "above" if found > mean else "below"
+    return (
+        f"found {percent(found)} lies {side} all {cells} ({spread}); one seed does not establish "
+        f"a difference, {PAIRED_SEEDS} paired seeds or more could"
+    )
+
+
+def final_rows(result: Mapping[str, Any], folder: Path) -> list[Row]:
+    """Rows (label, value) of the table that ends a run; what is missing is left out.
+
+    Args:
+        result: the contents of ``result.json``.
+        folder: the run's folder; paths of files that exist in it close the table.
+    """
+    return [
+        *_found_rows(result),
+        *_accuracy_rows(result),
+        *_budget_rows(result),
+        *_file_rows(result, folder),
+    ]
+
+
+def network_named(result: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return the entry of a retrained network, empty where it is missing."""
+    return next((n for n in result.get("networks") or () if n.get("name") == name), {})
+
+
+def random_networks(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the entries of the retrained random genotypes."""
+    networks = result.get("networks") or ()
+    return [n for n in networks if str(n.get("name", "")).startswith("random")]
+
+
+def number(entry: Mapping[str, Any] | None, *path: str) -> float | None:
+    """Follow ``path`` into nested mappings; None unless a number (not a truth value) is there."""
+    value: Any = entry
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    good = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if good else None
+
+
+def cost_text(network: Mapping[str, Any]) -> str:
+    """Parameters and MACs of a network: ``0.21 M parameters, 3.40 M MACs``."""
+    parameters, macs = number(network, "parameters"), number(network, "macs")
+    parts = [f"{millions(parameters)} parameters"] if parameters is not None else []
+    return ", ".join([*parts, *([f"{millions(macs)} MACs"] if macs is not None else [])])
+
+
+def search_text(result: Mapping[str, Any]) -> str:
+    """How long the search took and how large the supernet was; "" where nothing is known."""
+    search = result.get("search") or {}
+    duration, epochs = number(search, "seconds"), number(search, "epochs")
+    supernet = number(search, "supernet_parameters")
+    parts = [seconds(duration)] if duration is not None else []
+    parts += [f"{epochs:.0f} epochs"] if epochs is not None else []
+    parts += [f"supernet {millions(supernet)} parameters"] if supernet is not None else []
+    return ", ".join(parts)
+
+
+def comparison_text(result: Mapping[str, Any]) -> str:
+    """The sentence on found against random, stored or made from the accuracies; "" if neither."""
+    stored = (result.get("comparison") or {}).get("sentence")
+    if stored:
+        return str(stored)
+    found = number(network_named(result, "found"), "test", "accuracy")
+    others = [number(n, "test", "accuracy") for n in random_networks(result)]
+    if found is None or not others:
+        return ""
+    return compare_sentence(found, [math.nan if other is None else other for other in others])
+
+
+def _found_rows(result: Mapping[str, Any]) -> list[Row]:
+    network = network_named(result, "found")
+    parameters, macs = number(network, "parameters"), number(network, "macs")
+    rows = [("found", str(result.get("summary") or "")), ("search", search_text(result))]
+    if parameters is not None:
+        rows.append(("parameters", millions(parameters)))
+    if macs is not None:
+        rows.append(("MACs", millions(macs)))
+    return [row for row in rows if row[1]]
+
+
+def _accuracy_rows(result: Mapping[str, Any]) -> list[Row]:
+    rows = []
+    entry = network_named(result, "found")
+    found, count = number(entry, "test", "accuracy"), number(entry, "test", "count")
+    if found is not None:
+        images = f" of {count:.0f} test examples" if count else ""
+        rows.append(("test accuracy", f"{percent(found)}{images}"))
+    others = []
+    for network in random_networks(result):
+        accuracy = number(network, "test", "accuracy")
+        if accuracy is not None:
+            others.append(accuracy)
+            costs = cost_text(network)
+            text = percent(accuracy) + (f"  ({costs})" if costs else "")
+            rows.append((f"  {network['name']}", text))
+    if len(others) > 1:
+        mean, deviation = mean_and_deviation(others)
+        rows.append(("  random, mean", f"{100 * mean:.1f} +- {percent(deviation or 0.0)}"))
+    sentence = comparison_text(result)
+    return [*rows, *([("comparison", sentence)] if sentence else [])]
+
+
+def _budget_rows(result: Mapping[str, Any]) -> list[Row]:
+    rows = []
+    for item in result.get("budget") or ():
+        verdict = "met" if item.get("met") else "not met"
+        text = f"{verdict}: {plain(item.get('value'))} of at most {plain(item.get('limit'))}"
+        rows.append((f"budget {item.get('name', '')}".strip(), text))
+    return rows
+
+
+def plain(value: object) -> str:
+    """Write a number with at most four significant digits and thousands apart; else as it is."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, int) or (abs(value) < 1e15 and value == int(value)):
+        return f"{value:,.0f}"
+    return f"{value:.4g}"
+
+
+def _file_rows(result: Mapping[str, Any], folder: Path) -> list[Row]:
+    rows = [("genotype", folder / "genotype.json")]
+    rows += [("picture", path) for path in sorted((folder / "plots").glob("*.svg"))]
+    rows += [("report", folder / "report.html")]
+    found = [(label, str(path)) for label, path in rows if path.is_file()]
+    for export in result.get("exports") or ():
+        if str(export.get("format", "")).lower() == "onnx":
+            written = export.get("status", "written") == "written" and export.get("path")
+            text = str(_inside(folder, str(export["path"]))) if written else export.get("status")
+            found.append(("ONNX", str(text or "not written")))
+    return found
+
+
+def _inside(folder: Path, path: str) -> Path:
+    """A path as a person can use it from where the command ran."""
+    given = Path(path)
+    return given if given.is_absolute() or given.exists() else folder / given

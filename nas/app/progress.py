@@ -1,0 +1,73 @@
+"""Progress bars of the loop, one per stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+from nas.console import Progress, Task
+
+# What a bar shows of an epoch's metrics, by preference and in few words.
+SHOWN = {
+    "accuracy/validation": "val",
+    "accuracy/train": "train",
+    "accuracy/weights": "train",
+    "entropy/normal": "entropy",
+    "skip/normal": "skip",
+}
+
+
+class ProgressBars:
+    """Listens to the loop and shows stage, steps, figures and time left."""
+
+    def __init__(self) -> None:
+        self._progress = Progress()
+        self._task: Task | None = None
+
+    def __enter__(self) -> ProgressBars:
+        self._progress.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.__exit__(kind, error, trace)
+
+    def task(self, name: str, total: int, done: int = 0) -> Task:
+        """A bar for something else than the loop."""
+        return self._progress.task(name, total, done)
+
+    def begin(self, stage: str, total: int, done: int) -> None:
+        """A new bar for a stage."""
+        self._task = self._progress.task(stage, total, done)
+
+    def step(self, metrics: Mapping[str, float]) -> None:
+        """One step further."""
+        if self._task is not None:
+            self._task.advance()
+
+    def epoch(self, row: Mapping[str, Any]) -> None:
+        """Show the epoch's figures."""
+        if self._task is not None:
+            self._task.fields.update(shown(row["metrics"]))
+            self._task.advance(0)
+
+    def end(self) -> None:
+        """The stage is done; its bar stays as it is."""
+        if self._task is not None:
+            self._task.finish()
+        self._task = None
+
+
+def shown(metrics: Mapping[str, float]) -> dict[str, str]:
+    """The few figures that fit beside a bar, as short text."""
+    found: dict[str, str] = {}
+    for name, label in SHOWN.items():
+        if name in metrics and label not in found:
+            value = metrics[name]
+            found[label] = f"{100 * value:.1f}" if name.startswith("accuracy") else f"{value:.3g}"
+    return found

@@ -1,0 +1,80 @@
+"""The stages of a run, each leaving one last file by which a resumed run knows that it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nas.app.session import GOING, Session
+from nas.app.stages.derive import derive
+from nas.app.stages.evaluate import evaluate_networks
+from nas.app.stages.export import export
+from nas.app.stages.report import report
+from nas.app.stages.retrain import retrain
+from nas.app.stages.search import search
+from nas.errors import ConfigError, nearest
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What to run, the file that it writes last, and the stages whose files it reads."""
+
+    run: Callable[[Session], None]
+    leaves: str
+    needs: tuple[str, ...] = ()
+
+
+STAGES = {
+    "search": Stage(search, "search.json"),
+    "derive": Stage(derive, "genotype.json", ("search",)),
+    "retrain": Stage(retrain, "retrain.json", ("derive",)),
+    "evaluate": Stage(evaluate_networks, "evaluation.json", ("retrain",)),
+    "export": Stage(export, "export.json", ("retrain",)),
+    "report": Stage(report, "report.html", ("derive",)),
+}
+
+
+def check_stages(wanted: Sequence[str], known: Sequence[str]) -> list[str]:
+    """The wanted stages in their order; ConfigError for an unknown or repeated one, or for none."""
+    for name in wanted:
+        if name not in known:
+            raise ConfigError(
+                f"stages: there is no stage {name!r} here; stages are {', '.join(known)}"
+                f"{nearest(name, known)}"
+            )
+    if not wanted or len(set(wanted)) != len(wanted):
+        raise ConfigError(
+            f"stages must name each of {', '.join(known)} at most once, and one at least"
+        )
+    return [name for name in known if name in wanted]
+
+
+def missing(folder: Path, stages: Sequence[str]) -> list[str]:
+    """The stages whose last file is not there yet, or is about to be removed."""
+    if (folder / GOING).is_dir():
+        return list(stages)
+    return [name for name in stages if not (folder / STAGES[name].leaves).is_file()]
+
+
+def check_order(folder: Path, stages: Sequence[str], known: Sequence[str]) -> None:
+    """ConfigError if a stage that is to run reads from one that neither ran nor will."""
+    for name in missing(folder, stages):
+        there = [*stages, *(s for s in known if not missing(folder, [s]))]
+        for needed in STAGES[name].needs:
+            if needed in known and needed not in there:
+                raise ConfigError(
+                    f"stage {name!r} needs stage {needed!r}, which has not run; add it"
+                )
+
+
+def run_stages(session: Session) -> None:
+    """Run the session's stages that are not done."""
+    if "retrain" in session.stages:
+        session.parts.training()  # a batch that does not fit is told before the search, not after
+    for name in session.stages:
+        if not missing(session.folder.path, [name]):
+            continue
+        session.stopper.check(f"before stage {name}")
+        session.folder.set_status("running", stage=name)
+        STAGES[name].run(session)

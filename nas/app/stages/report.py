@@ -1,0 +1,150 @@
+"""Stage report: all figures in one place, the page, and the table that closes a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from nas.analysis.summary import compare_sentence
+from nas.analysis.text import summary_of
+from nas.app.found import read_genotype
+from nas.app.pictures import graph_of
+from nas.app.session import Session
+from nas.app.stages.search import ended
+from nas.arch import Weights
+from nas.costs import COUNTING_RULE
+from nas.files import read_json, write_json
+from nas.genotype import load
+from nas.runs.metrics import MetricsFile
+
+
+def report(session: Session) -> None:
+    """Leaves ``result.json`` and ``report.html``."""
+    from nas.analysis.report import write_report
+
+    result = collect(session)
+    write_json(session.folder.result, result)
+    choices = read_genotype(session, session.folder.genotype)
+    graph = graph_of(session.parts.space, choices)
+    session.board.final(
+        {
+            "strategy": result["strategy"],
+            "space": result["space"],
+            "data": result["data"],
+            "seed": result["seed"],
+        },
+        {"final": primary(session, result)},  # of validation: a sweep is sorted by it
+    )
+    write_report(
+        session.folder.path,
+        result,
+        MetricsFile(session.folder.metrics).read(),
+        graph,
+        read_json(session.folder.env),
+        final_weights(session),
+    )
+
+
+def collect(session: Session) -> dict[str, Any]:
+    """The figures of all stages that ran."""
+    folder, choices = session.folder, session.choices
+    file = load(folder.genotype)
+    graph = graph_of(session.parts.space, read_genotype(session, folder.genotype))
+    networks = with_test(folder.path)
+    result: dict[str, Any] = {
+        "schema": "nas.result/1",
+        "experiment": choices.get("experiment", ""),
+        "space": choices.get("space", ""),
+        "strategy": choices.get("strategy", ""),
+        "data": choices.get("data", ""),
+        "preset": choices.get("preset", ""),
+        "seed": session.cfg.seed,
+        "command": " ".join(read_json(folder.env)["command"]),
+        "genotype_id": file.id,
+        "summary": "" if graph is None else summary_of(graph),
+        "metric": session.parts.task.primary,
+        "networks": networks,
+        "splits": read_json(folder.splits)["counts"],
+        "counting": COUNTING_RULE,
+        "budget": budget(session, file.predicted),
+    }
+    if (folder.path / "search.json").is_file():
+        result["search"] = read_json(folder.path / "search.json")
+    comparison = compare(session.parts.task.primary, networks)
+    if comparison:
+        result["comparison"] = comparison
+    parity = folder.export / "parity.json"
+    if parity.is_file():
+        result["exports"] = [_from_run(record) for record in read_json(parity)["exports"]]
+    return result
+
+
+def _from_run(record: Mapping[str, Any]) -> dict[str, Any]:
+    """An export's record with its path as seen from the run's folder."""
+    path = record["path"]
+    return {**record, "path": None if path is None else f"export/{path}"}
+
+
+def with_test(folder: Path) -> list[dict[str, Any]]:
+    """The records of the retrained networks, with their test figures where there are any."""
+    if not (folder / "retrain.json").is_file():
+        return []
+    records: list[dict[str, Any]] = read_json(folder / "retrain.json")["networks"]
+    if (folder / "evaluation.json").is_file():
+        test = read_json(folder / "evaluation.json")["test"]
+        records = [{**record, "test": test[record["name"]]} for record in records]
+    return records
+
+
+def compare(metric: str, networks: list[dict[str, Any]]) -> dict[str, Any]:
+    """The found network beside the random ones, and what may be said of it."""
+    values = {n["name"]: n["test"][metric] for n in networks if "test" in n}
+    others = [value for name, value in values.items() if name != "found"]
+    if "found" not in values or not others:
+        return {}
+    return {
+        "metric": metric,
+        "found": values["found"],
+        "random_mean": mean(others),
+        "random_sd": stdev(others) if len(others) > 1 else None,
+        "sentence": compare_sentence(values["found"], others),
+    }
+
+
+def primary(session: Session, result: Mapping[str, Any]) -> float:
+    """The primary metric on validation: of the found network, or of the supernet without one."""
+    metric = session.parts.task.primary
+    for network in result["networks"]:
+        if network["name"] == "found":
+            return float(network["validation"][metric])
+    return float(result["search"]["validation"][metric])
+
+
+def budget(session: Session, predicted: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Every limit beside the derived network's cost."""
+    limits = {k: v for k, v in session.cfg.get("budget", {}).items() if k != "weight" and v}
+    return [
+        {"name": k, "limit": v, "value": predicted[k], "met": predicted[k] <= v}
+        for k, v in limits.items()
+    ]
+
+
+def final_weights(session: Session) -> dict[str, Any] | None:
+    """Weights of the operations at the end of the search: cell -> (edges, operations, matrix)."""
+    if "strategy" not in session.cfg or not ended(session):
+        return None
+    parts = session.parts
+    found: dict[str, tuple[list[str], list[str], list[list[float]]]] = {}
+    for name, weights in parts.policy.probabilities().items():
+        decision = parts.policy.decisions[name]
+        cell, _, edge = name.partition("/")
+        if not isinstance(weights, Weights) or decision.pick > 1 or decision.groups > 1:
+            continue
+        ops = [str(c) for c in decision.candidates]
+        edges, known, rows = found.setdefault(cell, ([], ops, []))
+        if known == ops:
+            edges.append(edge or name)
+            rows.append([float(v) for v in weights.row])
+    return found or None

@@ -1,0 +1,246 @@
+"""From configuration to objects, top to bottom."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, cast
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from nas.arch import from_genotype
+from nas.costs import Cost
+from nas.data import ArrayData, Augment, Batches, DataSource
+from nas.decision import Decision, Genotype
+from nas.engine.device import Autocast, autocast_of, compile_cells, pick_device
+from nas.engine.rng import derive_seed, seed_everything
+from nas.engine.train import Droppable, DropPathSchedule, Supervised
+from nas.errors import ConfigError
+from nas.instantiate import check_targets, instantiate, loaded
+from nas.objectives import Constraint, Objective
+from nas.policies import Policy
+from nas.schedules import Schedule
+from nas.searchable import apply_partial_channels
+from nas.space import SearchSpace, blueprint
+from nas.strategies import Update
+from nas.supernet import Supernet
+from nas.tasks import Task
+
+
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """The resolved configuration in plain containers, without Hydra's own part."""
+    keys = [str(key) for key in cfg if key != "hydra"]
+    container = OmegaConf.to_container(OmegaConf.masked_copy(cfg, keys), resolve=True)
+    return cast(dict[str, Any], container)
+
+
+def data_source(cfg: DictConfig) -> DataSource:
+    """The data set's settings; nothing is loaded yet."""
+    node = {key: value for key, value in cfg.data.items() if key != "augment"}
+    return cast(DataSource, instantiate(OmegaConf.create(node), cfg.plugins))
+
+
+@dataclass
+class Parts:
+    """What is built from one configuration, each part once and when it is first needed."""
+
+    cfg: DictConfig
+    data: ArrayData
+    partial: list[str] = field(default_factory=list)  # where the supernet's channels are partial
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Where to compute."""
+        return pick_device(self.cfg.device)
+
+    @cached_property
+    def autocast(self) -> Autocast:
+        """The context of every forward."""
+        return autocast_of(self.device, self.cfg.precision)
+
+    @cached_property
+    def task(self) -> Task:
+        """What is learnt; checked against the data."""
+        task = cast(Task, self._make(self.cfg.task))
+        task.check(self.data.spec)
+        return task
+
+    @cached_property
+    def space(self) -> SearchSpace:
+        """The search space; its constructor gets the DataSpec if it has an argument ``data``."""
+        return cast(
+            SearchSpace,
+            self._make(self.cfg.space, **self._if_asked(self.cfg.space, data=self.data.spec)),
+        )
+
+    @cached_property
+    def blueprint(self) -> nn.Module:
+        """The derived network with every choice open, on the meta device."""
+        return blueprint(self.space)
+
+    @cached_property
+    def costs(self) -> dict[str, Cost]:
+        """Every configured cost, counted on the blueprint."""
+        return {str(name): self._cost(node) for name, node in self.cfg.cost.items()}
+
+    @cached_property
+    def cost_decisions(self) -> Mapping[str, Decision]:
+        """The blueprint's decisions, which may have candidates (none) that a genotype lacks."""
+        return Supernet(self.blueprint).decisions
+
+    def cost_of(self, choices: Genotype) -> dict[str, float]:
+        """Every cost of a genotype's network; exact, since its weights are one-hot."""
+        arch = from_genotype(self.cost_decisions, choices)
+        return {name: round(float(cost(arch)), 6) for name, cost in self.costs.items()}
+
+    @cached_property
+    def supernet(self) -> Supernet:
+        """The space's supernet with partial channels if the strategy wants them, on the device."""
+        # The same initial weights in every sitting, whatever was drawn in this process before.
+        seed_everything(self.cfg.seed, "supernet")
+        net = self.space.supernet()
+        if self.cfg.strategy.partial_channels is not None:
+            self.partial = apply_partial_channels(net, self.cfg.strategy.partial_channels)
+        return Supernet(net).to(self.device)
+
+    @cached_property
+    def policy(self) -> Policy:
+        """The policy over the supernet's decisions; edge weights only if the strategy has them."""
+        strategy = self.cfg.strategy
+        decisions = {
+            name: decision
+            for name, decision in self.supernet.decisions.items()
+            if strategy.edge_weights or name not in self.supernet.optional
+        }
+        make = self._make(strategy.policy)
+        seed = derive_seed(self.cfg.seed, "policy")
+        policy = make(decisions=decisions, relaxation=self.relaxation, seed=seed)
+        return cast(Policy, policy.to(self.device))
+
+    @cached_property
+    def relaxation(self) -> Any:
+        """From logits to weights."""
+        return self._make(self.cfg.strategy.relaxation)
+
+    @cached_property
+    def objective(self) -> Objective:
+        """Task loss and one constraint per limit of the budget."""
+        limits = {
+            str(name): limit
+            for name, limit in self.cfg.budget.items()
+            if name != "weight" and limit is not None
+        }
+        unknown = sorted(set(limits) - set(self.cfg.cost))
+        if unknown:
+            raise ConfigError(
+                f"budget.{unknown[0]}: no cost has that name; costs are {', '.join(self.cfg.cost)}"
+            )
+        weight = float(self.cfg.budget.weight)
+        constraints = [
+            Constraint(self.costs[name], float(limit), weight) for name, limit in limits.items()
+        ]
+        return Objective(self.task, constraints)
+
+    @cached_property
+    def update(self) -> Update:
+        """The update rule over supernet and policy, with its two optimizers."""
+        optim = self.cfg.optim
+        self.weights_optimizer = self._make(optim.weights)(self.supernet.parameters())
+        architecture = self._make(optim.architecture)(self.policy.parameters())
+        make = self._make(self.cfg.strategy["update"])
+        return cast(
+            Update,
+            make(
+                supernet=self.supernet,
+                policy=self.policy,
+                objective=self.objective,
+                weights_optimizer=self.weights_optimizer,
+                architecture_optimizer=architecture,
+                autocast=self.autocast,
+            ),
+        )
+
+    @cached_property
+    def schedules(self) -> list[Schedule]:
+        """The weights' learning rate, and what the strategy adds for its relaxation."""
+        update, epochs = self.update, self.cfg.trainer.epochs
+        assert update is not None
+        rate = self._make(self.cfg.optim.weights_schedule)(self.weights_optimizer, epochs=epochs)
+        added = [
+            self._make(node)(self.relaxation, epochs=epochs)
+            for node in self.cfg.strategy.schedules.values()
+        ]
+        return [rate, *added]
+
+    def streams(self) -> dict[str, Batches]:
+        """The two streams of a search."""
+        size = self.cfg.trainer.batch_size
+        return {name: self._stream(name, [name], size) for name in ("weights", "architecture")}
+
+    def retraining(self, network: nn.Module) -> Retraining:
+        """Everything that trains ``network`` alone on what the search trained on."""
+        trainer, optim = self.cfg.trainer, self.cfg.optim
+        network = network.to(self.device)
+        optimizer = self._make(optim.network)(network.parameters())
+        epochs = trainer.network_epochs
+        schedules = [self._make(optim.network_schedule)(optimizer, epochs=epochs)]
+        if trainer.drop_path and isinstance(network, Droppable):
+            schedules.append(DropPathSchedule(network, trainer.drop_path, epochs))
+        if self.cfg.compile:
+            compile_cells(network)
+        update = Supervised(
+            network,
+            self.task,
+            optimizer,
+            clip=trainer.network_clip,
+            auxiliary_weight=trainer.auxiliary_weight,
+            autocast=self.autocast,
+        )
+        return Retraining(update, schedules, {"train": self.training()}, epochs)
+
+    def training(self) -> Batches:
+        """The stream of a retraining; NasError if its batch is larger than the split."""
+        # One name for all networks: trained alike, they see the same batches in the same order.
+        size = self.cfg.trainer.network_batch_size
+        return self._stream("train", ["weights", "architecture"], size)
+
+    def _stream(self, name: str, splits: Sequence[str], batch_size: int) -> Batches:
+        indices = torch.cat([self.data.indices(split) for split in splits])
+        node = self.cfg.data.augment
+        augment = None if node is None else cast(Augment, self._make(node))
+        return Batches(
+            self.data,
+            indices,
+            batch_size=batch_size,
+            seed=self.cfg.seed,
+            name=name,
+            augment=augment,
+            device=self.device,
+        )
+
+    def _cost(self, node: DictConfig) -> Cost:
+        shape = self._if_asked(node, input_shape=self.data.spec.input_shape)
+        return cast(Cost, self._make(node)(self.blueprint, **shape))
+
+    def _if_asked(self, node: DictConfig, **offered: Any) -> dict[str, Any]:
+        """Those of the offered arguments that the target's signature has."""
+        check_targets(node, self.cfg.plugins)
+        known = inspect.signature(loaded(str(node["_target_"]))).parameters
+        return {name: value for name, value in offered.items() if name in known}
+
+    def _make(self, node: Any, **parts: Any) -> Any:
+        return instantiate(node, self.cfg.plugins, **parts)
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """What the loop needs to train one network alone."""
+
+    update: Supervised
+    schedules: Sequence[Schedule]
+    streams: Mapping[str, Batches]
+    epochs: int

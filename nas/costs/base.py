@@ -1,0 +1,32 @@
+"""The contract of a cost."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from torch import Tensor
+
+from nas.arch import Arch
+from nas.cost_tree import CostNode
+
+
+class Cost(Protocol):
+    """A scalar cost of an architecture: exact for one-hot weights, an expectation otherwise."""
+
+    name: str
+    unit: str
+
+    def __call__(self, arch: Arch) -> Tensor:
+        """The cost in ``unit``; scalar, differentiable in the weights of ``arch``."""
+        ...
+
+
+class TreeCost:
+    """A cost evaluated on a cost tree."""
+
+    def __init__(self, name: str, unit: str, tree: CostNode) -> None:
+        self.name, self.unit, self.tree = name, unit, tree
+
+    def __call__(self, arch: Arch) -> Tensor:
+        """The expected cost in ``unit``; scalar, float64."""
+        return self.tree.expect(arch)

@@ -1,0 +1,1 @@
+"""The training loops of search and retraining, with exact resume."""

@@ -1,0 +1,73 @@
+"""Does the artifact compute what the network computes?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from nas.errors import NasError
+from nas.export.base import Run
+
+TOLERANCE = 1e-4
+BATCHES = (1, 4)
+
+
+def random_inputs(input_shape: Sequence[int], count: int, seed: int) -> Iterator[Tensor]:
+    """``count`` standard normal inputs for each batch size of BATCHES, a function of the seed."""
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(count):
+        for batch in BATCHES:
+            yield torch.randn(batch, *input_shape, generator=generator)
+
+
+@torch.no_grad()
+def largest_difference(
+    network: nn.Module, run: Run, input_shape: Sequence[int], *, count: int = 2, seed: int = 0
+) -> float:
+    """Largest abs(run - network) / max(1, abs(network)) over all outputs of ``random_inputs``.
+
+    ``network`` must be in eval mode. Infinite where outputs differ in number or shape, or where
+    the artifact computes NaN.
+
+    Raises:
+        NasError: if the network itself computes NaN or infinity.
+    """
+    largest = 0.0
+    for inputs in random_inputs(input_shape, count, seed):
+        expected, found = _tensors(network(inputs)), _tensors(run(inputs))
+        if not all(bool(y.isfinite().all()) for y in expected):
+            raise NasError(
+                "the network to export computes NaN or infinity on random inputs: "
+                "retrain it with a lower learning rate"
+            )
+        if [y.shape for y in expected] != [y.shape for y in found]:
+            return math.inf
+        for wanted, got in zip(expected, found, strict=True):
+            relative = (got - wanted).abs() / wanted.abs().clamp(min=1)
+            if relative.numel():
+                relative = relative.nan_to_num(nan=math.inf, posinf=math.inf)
+                largest = max(largest, float(relative.max()))
+    return largest
+
+
+def check(name: str, difference: float, tolerance: float = TOLERANCE) -> None:
+    """Raise NasError naming format and figure unless ``difference`` is within ``tolerance``."""
+    if not difference <= tolerance:
+        raise NasError(
+            f"export {name}: outputs differ from the network's by {difference:.3g}, "
+            f"allowed are {tolerance:.3g}; nothing was written, leave {name!r} out of the formats"
+        )
+
+
+def _tensors(outputs: object) -> list[Tensor]:
+    """The tensors of any nesting, in order; None (an absent auxiliary head) is left out."""
+    if isinstance(outputs, Tensor):
+        return [outputs]
+    if isinstance(outputs, Mapping):
+        outputs = list(outputs.values())
+    if isinstance(outputs, list | tuple):
+        return [tensor for part in outputs for tensor in _tensors(part)]
+    return []

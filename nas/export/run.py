@@ -1,0 +1,165 @@
+"""Export in several formats at once: every artifact is proven before any is put in place."""
+
+from __future__ import annotations
+
+import gc
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nas.errors import ConfigError, NasError, nearest
+from nas.export import parity
+from nas.export.base import WRITTEN, Exporter, ExportRecord, frozen_copy
+from nas.export.onnx import OnnxExporter
+from nas.export.program import ProgramExporter, Tracer
+from nas.export.weights import WeightsExporter
+from nas.files import explain, make_directory, read_json, write_json
+
+FORMATS = ("safetensors", "torch_export", "onnx")
+_STAGE = ".partial"  # a folder inside the export folder
+
+
+def exporters() -> dict[str, Exporter]:
+    """A fresh exporter per format; the last two share one trace of the network."""
+    tracer = Tracer()
+    return {
+        "safetensors": WeightsExporter(),
+        "torch_export": ProgramExporter(tracer),
+        "onnx": OnnxExporter(tracer),
+    }
+
+
+def export_all(
+    network: nn.Module,
+    genotype_text: str,
+    input_shape: Sequence[int],
+    directory: Path,
+    formats: Sequence[str] = FORMATS,
+    seed: int = 0,
+    *,
+    tolerance: float = parity.TOLERANCE,
+    known: Mapping[str, Exporter] | None = None,
+) -> list[ExportRecord]:
+    """Write the network in each format, checked against itself, and ``parity.json``.
+
+    The network is copied and left as it is. On an error ``directory`` keeps what it held before.
+
+    Args:
+        network: maps (batch, *input_shape) to a tensor or a nesting of tensors.
+        genotype_text: the genotype file's text, stored inside each artifact.
+        input_shape: of one input, without the batch.
+        directory: created where absent.
+        formats: of FORMATS, or of ``known``.
+        seed: of the random inputs.
+        tolerance: largest difference allowed, relative to max(1, abs(output)).
+        known: other exporters by format name.
+
+    Raises:
+        NasError: for an unknown format, a network that cannot be traced, a difference above
+            the tolerance, or a folder that cannot be written.
+    """
+    available = exporters() if known is None else known
+    for name in formats:
+        if name not in available:
+            raise ConfigError(
+                f"unknown export format {name!r}; known are {', '.join(available)}"
+                f"{nearest(name, available)}"
+            )
+    example = torch.zeros(2, *input_shape)
+    with _stage(directory) as stage, _collector_paused():
+        job = _Job(frozen_copy(network), genotype_text, example, stage, seed, tolerance)
+        records = [_export(name, available[name], job) for name in formats]
+        placed = [_place(record, directory) for record in records]
+    report = {
+        "schema": "nas.parity/1",
+        "seed": seed,
+        "batches": list(parity.BATCHES),
+        "tolerance": tolerance,
+        "exports": [*_others(directory, formats), *(r.to_json(directory) for r in placed)],
+    }
+    write_json(directory / "parity.json", report)
+    return placed
+
+
+def _others(directory: Path, formats: Sequence[str]) -> list[dict[str, Any]]:
+    """Records of an earlier export in formats that this one leaves alone."""
+    if not (directory / "parity.json").is_file():
+        return []
+    before: list[dict[str, Any]] = read_json(directory / "parity.json")["exports"]
+    return [record for record in before if record["format"] not in formats]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What every format of one export gets."""
+
+    network: nn.Module
+    genotype_text: str
+    example: Tensor
+    stage: Path
+    seed: int
+    tolerance: float
+
+
+def _export(name: str, exporter: Exporter, job: _Job) -> ExportRecord:
+    remedy = exporter.missing()
+    if remedy:
+        return ExportRecord(name, None, 0, None, f"not written: {remedy}")
+    try:
+        path = exporter(job.network, job.genotype_text, job.example, job.stage)
+        run = exporter.reload(path, job.network)
+        difference = parity.largest_difference(
+            job.network, run, job.example.shape[1:], seed=job.seed
+        )
+    except NasError:
+        raise
+    except Exception as error:  # tracers raise whatever they like
+        reason = (str(error).strip().splitlines() or [""])[0]
+        raise NasError(
+            f"export {name} failed ({type(error).__name__}: {reason}): "
+            f"mend the network, or leave {name!r} out of the formats"
+        ) from error
+    parity.check(name, difference, job.tolerance)
+    return ExportRecord(name, path, path.stat().st_size, difference, WRITTEN)
+
+
+def _place(record: ExportRecord, directory: Path) -> ExportRecord:
+    if record.path is None:
+        return record
+    target = directory / record.path.name
+    try:
+        os.replace(record.path, target)
+    except OSError as error:
+        raise explain(error, target, "write") from error
+    return replace(record, path=target)
+
+
+@contextmanager
+def _stage(directory: Path) -> Iterator[Path]:
+    """An empty folder for what is not proven yet; also clears what a killed export left."""
+    stage = directory / _STAGE
+    shutil.rmtree(stage, ignore_errors=True)
+    make_directory(stage)
+    try:
+        yield stage
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """No garbage collection while tracing: millions of small objects, a fifth of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

@@ -1,0 +1,73 @@
+"""Uniform sampling of single paths; nothing to learn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nas.arch import Arch
+from nas.decision import Decision
+from nas.policies.base import Sample, plain_sample
+from nas.policies.stacks import Layout
+from nas.relaxations import UniformPath, allowed
+
+
+class Uniform(nn.Module):
+    """Draws every decision uniformly from its allowed candidates; several without replacement."""
+
+    _device: Tensor
+
+    def __init__(self, decisions: Mapping[str, Decision], seed: int = 0) -> None:
+        super().__init__()
+        self.decisions = dict(decisions)
+        self._layout = Layout(decisions)
+        self._masks = self._layout.masks()
+        self._generator = torch.Generator().manual_seed(seed)
+        self._path = UniformPath()
+        self.register_buffer("_device", torch.zeros(()), persistent=False)
+
+    def forward(self) -> Sample:
+        """K-hot weights of every decision, (groups, n) each."""
+        values, live = {}, {}
+        for key, mask in self._masks.items():
+            logits = torch.zeros(mask.shape, device=self._device.device)
+            pick = self._layout.picks[key]
+            values[key], live[key] = self._path(logits, mask, pick, self._generator)
+        return plain_sample(self._layout.split(values, live))
+
+    def probabilities(self) -> Arch:
+        """Equal weights over the allowed candidates, (groups, n) each."""
+        device = self._device.device
+        values = {k: (m / m.sum(-1, keepdim=True)).to(device) for k, m in self._masks.items()}
+        live = {key: allowed(mask) for key, mask in self._masks.items()}
+        return self._layout.split(values, live)
+
+    def mask(self, name: str) -> Tensor:
+        """Allowed candidates of a decision, bool (groups, n)."""
+        return self._layout.view(self._masks, name).clone()
+
+    def set_mask(self, name: str, mask: Sequence[bool] | Tensor) -> None:
+        """Allow some candidates of a decision; raises ConfigError if too few remain."""
+        self._layout.write_mask(self._masks, name, mask)
+
+    def held(self) -> list[tuple[nn.Parameter, Tensor]]:
+        """Nothing: there are no parameters."""
+        return []
+
+    def take_reset(self) -> list[nn.Parameter]:
+        """Nothing: there are no parameters."""
+        return []
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """Generator and masks."""
+        masks = {key: mask.clone() for key, mask in self._masks.items()}
+        return {"generator": self._generator.get_state(), "masks": masks}
+
+    def set_extra_state(self, state: Any) -> None:
+        """Restore what ``get_extra_state`` gave."""
+        self._generator.set_state(state["generator"])
+        for key, mask in state["masks"].items():
+            self._masks[key].copy_(mask)

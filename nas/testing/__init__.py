@@ -1,0 +1,17 @@
+"""Checks for users' own parts: each raises AssertionError with a sentence on what is wrong."""
+
+from nas.testing.cost import check_cost
+from nas.testing.policy import check_policy
+from nas.testing.relaxation import check_relaxation
+from nas.testing.space import check_space
+from nas.testing.strategy import check_strategy
+from nas.testing.task import check_task
+
+__all__ = [
+    "check_cost",
+    "check_policy",
+    "check_relaxation",
+    "check_space",
+    "check_strategy",
+    "check_task",
+]

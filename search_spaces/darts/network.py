@@ -1,0 +1,189 @@
+"""The macro structure: stem, cells, classifier; shared by the supernet and the derived network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from torch import Tensor, nn
+
+from nas.searchable.node import SumOfEdges
+from search_spaces.darts.cells import Cell, Cells, DropPath, Plan, Site
+from search_spaces.ops import conv, named, norm, operation
+
+Stem = Literal["cifar", "imagenet"]
+MakeCell = Callable[[Site], Cell]
+
+
+class CifarStem(nn.Module):
+    """3x3 convolution to three times the channels; both cell inputs are its output."""
+
+    def __init__(self, c_in: int, channels: int, dims: int) -> None:
+        super().__init__()
+        self.conv = conv(c_in, 3 * channels, 3, dims=dims)
+        self.norm = norm(3 * channels, dims=dims)
+        self.outputs = (3 * channels, 3 * channels)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The same (N, 3 * channels, ...) twice, of the size of ``x``."""
+        y = self.norm(self.conv(x))
+        return y, y
+
+
+class ImageNetStem(nn.Module):
+    """Three convolutions of stride 2; the cell inputs are at 1/4 and 1/8 of the size."""
+
+    def __init__(self, c_in: int, channels: int, dims: int) -> None:
+        super().__init__()
+        half = channels // 2
+        self.stem0 = named(
+            conv1=conv(c_in, half, 3, 2, dims=dims),
+            norm1=norm(half, dims=dims),
+            relu=nn.ReLU(),
+            conv2=conv(half, channels, 3, 2, dims=dims),
+            norm2=norm(channels, dims=dims),
+        )
+        self.stem1 = named(
+            relu=nn.ReLU(),
+            conv=conv(channels, channels, 3, 2, dims=dims),
+            norm=norm(channels, dims=dims),
+        )
+        self.outputs = (channels, channels)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (N, channels, ...) at a quarter and at an eighth of the size of ``x``."""
+        y = self.stem0(x)
+        return y, self.stem1(y)
+
+
+class AuxiliaryHead(nn.Module):
+    """A second classifier on inner features, for training only (1806.09055, section 3.2).
+
+    The form for ImageNet pools with stride 2 and leaves its second normalization out, as the
+    released code does.
+    """
+
+    def __init__(self, channels: int, outputs: int, stem: Stem, dims: int) -> None:
+        super().__init__()
+        pool = nn.AvgPool1d if dims == 1 else nn.AvgPool2d
+        flat = nn.AdaptiveAvgPool1d(1) if dims == 1 else nn.AdaptiveAvgPool2d(1)
+        parts: dict[str, nn.Module] = {
+            "relu0": nn.ReLU(),
+            "pool": pool(5, 3 if stem == "cifar" else 2, 0, count_include_pad=False),
+            "conv1": conv(channels, 128, 1, dims=dims),
+            "norm1": norm(128, dims=dims),
+            "relu1": nn.ReLU(),
+            "conv2": conv(128, 768, 2, dims=dims, padding=0),
+        }
+        if stem == "cifar":
+            parts["norm2"] = norm(768, dims=dims)
+        # The adaptive pooling does nothing at the papers' sizes, where one position is left.
+        self.features = named(**parts, relu2=nn.ReLU(), flat=flat, flatten=nn.Flatten())
+        self.classifier = nn.Linear(768, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (N, outputs) of features (N, channels, ...) of at least 8 (``imagenet``: 7)."""
+        logits: Tensor = self.classifier(self.features(x))
+        return logits
+
+
+class Network(nn.Module):
+    """Stem, cells, global average pooling, linear classifier.
+
+    Args:
+        make_cell: builds the cell of a site; it decides what is searchable.
+        inputs: channels of the data.
+        outputs: number of logits.
+        channels: of the first cells' nodes; doubled at every reduction.
+        cells: how many; those at ``cells // 3`` and ``2 * cells // 3`` reduce.
+        stem: ``cifar`` keeps the size, ``imagenet`` divides it by 8.
+        dims: number of spatial dimensions.
+        auxiliary: whether to add the auxiliary head after the second reduction.
+    """
+
+    def __init__(
+        self,
+        make_cell: MakeCell,
+        *,
+        inputs: int,
+        outputs: int,
+        channels: int,
+        cells: int,
+        stem: Stem = "cifar",
+        dims: int = 2,
+        auxiliary: bool = False,
+    ) -> None:
+        super().__init__()
+        make_stem = CifarStem if stem == "cifar" else ImageNetStem
+        self.stem: CifarStem | ImageNetStem = make_stem(inputs, channels, dims)
+        before, previous = self.stem.outputs
+        reductions = (cells // 3, 2 * cells // 3)
+        after_reduction = stem == "imagenet"
+        made: list[Cell] = []
+        widths: list[int] = []
+        for index in range(cells):
+            reduction = index in reductions
+            channels = 2 * channels if reduction else channels
+            cell = make_cell(Site(before, previous, channels, reduction, after_reduction))
+            made.append(cell)
+            before, previous = previous, channels * len(cell.concat)
+            widths.append(previous)
+            after_reduction = reduction
+        self.cells = nn.ModuleList(made)
+        self.auxiliary_at = reductions[1]
+        self.auxiliary: AuxiliaryHead | None = None
+        if auxiliary:
+            self.auxiliary = AuxiliaryHead(widths[self.auxiliary_at], outputs, stem, dims)
+        self.pool = nn.AdaptiveAvgPool1d(1) if dims == 1 else nn.AdaptiveAvgPool2d(1)
+        self.classifier = nn.Linear(previous, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (N, outputs) of inputs (N, C, ...)."""
+        return self._run(x)[0]
+
+    def forward_with_auxiliary(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits and the auxiliary head's logits, (N, outputs) each; for training.
+
+        Raises ValueError for a network that was built without an auxiliary head.
+        """
+        if self.auxiliary is None:
+            raise ValueError("this network has no auxiliary head")
+        logits, features = self._run(x)
+        return logits, self.auxiliary(features)
+
+    def set_drop_path(self, probability: float) -> None:
+        """Set the probability by which edges drop a sample while training."""
+        for module in self.modules():
+            if isinstance(module, DropPath):
+                module.probability = probability
+
+    def _run(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        before, previous = self.stem(x)
+        features = previous
+        for index, cell in enumerate(self.cells):
+            before, previous = previous, cell(before, previous)
+            if index == self.auxiliary_at:
+                features = previous
+        logits: Tensor = self.classifier(self.pool(previous).flatten(1))
+        return logits, features
+
+
+def derived_cell(plan: Plan, site: Site, dims: int) -> Cell:
+    """The cell of a genotype at a site; every edge but the identity can be dropped."""
+    nodes = []
+    for edges in plan.nodes:
+        modules = [
+            _droppable(operation(e.operation, site.channels, site.stride(e.input), dims=dims))
+            for e in edges
+        ]
+        nodes.append(SumOfEdges(modules, [edge.input for edge in edges]))
+    return Cell(site, nodes, plan.concat, affine=True, dims=dims)
+
+
+def derived_cells(cells: Cells, dims: int) -> MakeCell:
+    """Builds the cell of a genotype for every site."""
+    return lambda site: derived_cell(cells.of(site.kind), site, dims)
+
+
+def _droppable(edge: nn.Module) -> nn.Module:
+    return edge if isinstance(edge, nn.Identity) else DropPath(edge)

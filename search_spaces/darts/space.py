@@ -1,0 +1,229 @@
+"""The search space: decisions, supernet, network, derivation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence, Set
+from typing import Literal
+
+import networkx as nx
+from torch import nn
+
+from nas.arch import Arch
+from nas.dataspec import DataSpec
+from nas.decision import Choice, Genotype
+from nas.errors import SpaceError
+from search_spaces.darts.cells import Cells
+from search_spaces.darts.choices import cells_of, choices_of
+from search_spaces.darts.convert import format_cells, parse_cells
+from search_spaces.darts.decisions import (
+    KEPT,
+    KINDS,
+    active_names,
+    node_range,
+    schema,
+    without_none,
+)
+from search_spaces.darts.derivation import derive
+from search_spaces.darts.graph import graph_of
+from search_spaces.darts.named import NAMED, named_cells
+from search_spaces.darts.network import Network, Stem, derived_cells
+from search_spaces.darts.searchable import SearchableCell
+from search_spaces.ops import check_operation
+
+DARTS_OPERATIONS = (
+    "none",
+    "max_pool_3x3",
+    "avg_pool_3x3",
+    "skip_connect",
+    "sep_conv_3x3",
+    "sep_conv_5x5",
+    "dil_conv_3x3",
+    "dil_conv_5x5",
+)
+IMAGENET_SIZE = 128  # from this size on, `stem=auto` takes the stem that divides the size by 8
+MIN_AUXILIARY = {"cifar": 8, "imagenet": 7}  # features that the auxiliary head needs
+
+
+class DartsSpace:
+    """Normal and reduction cells of ``nodes`` nodes, two kept inputs each (arXiv 1806.09055).
+
+    Decisions, for each cell kind: ``normal/0->2`` is the operation on the edge from state 0 to
+    node 2; ``normal/node2/inputs`` are the two states that node 2 keeps. States 0 and 1 are the two
+    previous cells. ``none`` is a candidate of the supernet, never of a genotype.
+
+    Args:
+        data: input shape and number of outputs.
+        channels: of the supernet's first cells.
+        cells: of the supernet, at least 3, so that both kinds occur.
+        nodes: intermediate nodes of a cell.
+        operations: candidates in the order of the last axis of the logits.
+        network_channels: of the derived network.
+        network_cells: of the derived network.
+        auxiliary: whether the derived network trains with an auxiliary head.
+        stem: ``cifar`` keeps the size, ``imagenet`` divides it by 8, ``auto`` decides by size.
+
+    Raises:
+        SpaceError: for unknown operations, too few cells, or data that ends in no class scores.
+    """
+
+    name = "darts"
+
+    def __init__(
+        self,
+        data: DataSpec,
+        channels: int = 16,
+        cells: int = 8,
+        nodes: int = 4,
+        operations: Sequence[str] = DARTS_OPERATIONS,
+        network_channels: int = 36,
+        network_cells: int = 20,
+        auxiliary: bool = True,
+        stem: Literal["auto", "cifar", "imagenet"] = "auto",
+    ) -> None:
+        _check_data(data)
+        _check_sizes({"space.cells": cells, "space.network_cells": network_cells}, nodes)
+        _check_operations(operations, data.dims)
+        self.data, self.channels, self.cells, self.nodes = data, channels, cells, nodes
+        self.operations = tuple(operations)
+        self.network_channels, self.network_cells = network_channels, network_cells
+        self.stem: Stem = _stem(data, stem)
+        self.notes: list[str] = []
+        self.auxiliary = auxiliary and self._room_for_auxiliary()
+        self.decisions = schema(nodes, self.operations)
+
+    def supernet(self) -> nn.Module:
+        """All edges open: mixed operations, batch normalization without affine parameters."""
+        return self._searchable(self.channels, self.cells, affine=False, normalized_pooling=True)
+
+    def blueprint(self) -> nn.Module:
+        """All edges open at the derived network's size and form; for costs."""
+        return self._searchable(
+            self.network_channels, self.network_cells, affine=True, normalized_pooling=False
+        )
+
+    def network(self, genotype: Genotype) -> Network:
+        """The derived network, freshly initialized; logits (N, outputs)."""
+        return self.build(self.to_cells(genotype))
+
+    def build(self, cells: Cells) -> Network:
+        """The network of any pair of cells, also of published ones outside this space."""
+        return Network(
+            derived_cells(cells, self.data.dims),
+            inputs=self.data.channels,
+            outputs=self.data.outputs,
+            channels=self.network_channels,
+            cells=self.network_cells,
+            stem=self.stem,
+            dims=self.data.dims,
+            auxiliary=self.auxiliary,
+        )
+
+    def discretize(self, arch: Arch) -> dict[str, Choice]:
+        """Two inputs per node, one operation on each; see ``search_spaces.darts.derivation``."""
+        return derive(arch, self.nodes, self.operations)
+
+    def active(self, choices: Genotype) -> Set[str]:
+        """The inputs of every node, and the operations on the edges they keep."""
+        return active_names(choices, self.nodes)
+
+    def to_cells(self, genotype: Genotype) -> Cells:
+        """The cells of a genotype, inputs in ascending order."""
+        return cells_of(genotype, self.nodes)
+
+    def from_cells(self, cells: Cells) -> dict[str, Choice]:
+        """The genotype of a pair of cells; raises SpaceError for cells outside this space."""
+        return choices_of(cells, self.nodes, self.operations)
+
+    def parse(self, text: str) -> dict[str, Choice]:
+        """The genotype of ``Genotype(normal=[...], ...)`` text, which is read as data."""
+        return self.from_cells(parse_cells(text))
+
+    def format(self, genotype: Genotype) -> str:
+        """``Genotype(normal=[...], ...)``, the text of the released code."""
+        return format_cells(self.to_cells(genotype))
+
+    def named(self) -> Mapping[str, Cells]:
+        """Published cells by name; some lie outside this space but can be built."""
+        return {name: named_cells(name) for name in NAMED}
+
+    def view(self, genotype: Genotype) -> dict[str, list[list[list[str | int]]]]:
+        """Cells as lists of [operation, input], for people who read the file."""
+        cells = self.to_cells(genotype)
+        return {
+            kind: [[[e.operation, e.input] for e in edges] for edges in cells.of(kind).nodes]
+            for kind in KINDS
+        }
+
+    def graph(self, genotype: Genotype) -> nx.MultiDiGraph[str]:
+        """Both cells as one graph; see ``search_spaces.darts.graph``."""
+        return graph_of(self.to_cells(genotype))
+
+    def size(self) -> int:
+        """``(prod_node C(inputs, 2) 7^2)^2`` for the usual eight operations."""
+        kept = len(without_none(self.operations))
+        cell = math.prod(math.comb(node, KEPT) * kept**KEPT for node in node_range(self.nodes))
+        return int(cell ** len(KINDS))
+
+    def _searchable(
+        self, channels: int, cells: int, *, affine: bool, normalized_pooling: bool
+    ) -> Network:
+        make_cell = SearchableCell(
+            self.nodes, self.operations, self.data.dims, affine, normalized_pooling
+        )
+        return Network(
+            make_cell,
+            inputs=self.data.channels,
+            outputs=self.data.outputs,
+            channels=channels,
+            cells=cells,
+            stem=self.stem,
+            dims=self.data.dims,
+        )
+
+    def _room_for_auxiliary(self) -> bool:
+        """Whether the features after the second reduction are large enough; notes it if not."""
+        halvings = 2 if self.stem == "cifar" else 5
+        size = min(self.data.size)
+        for _ in range(halvings):
+            size = (size + 1) // 2
+        enough = size >= MIN_AUXILIARY[self.stem]
+        if not enough:
+            self.notes.append(
+                f"auxiliary head off: it needs features of {MIN_AUXILIARY[self.stem]}, "
+                f"inputs of {'x'.join(map(str, self.data.size))} leave {size}"
+            )
+        return enough
+
+
+def _check_data(data: DataSpec) -> None:
+    if data.kind not in ("classes", "multi-label"):
+        raise SpaceError(
+            f"space darts ends in one score per class, but the data is of kind {data.kind!r}; "
+            "choose another space or data of kind classes or multi-label"
+        )
+
+
+def _check_sizes(cells: Mapping[str, int], nodes: int) -> None:
+    for label, number in cells.items():
+        if number < 3:
+            raise SpaceError(f"{label} must be at least 3 for both kinds of cells, got {number}")
+    if nodes < 1:
+        raise SpaceError(f"space.nodes must be at least 1, got {nodes}")
+
+
+def _check_operations(operations: Sequence[str], dims: int) -> None:
+    for op in operations:
+        check_operation(op, dims)
+    if not without_none(operations):
+        raise SpaceError("space.operations needs at least one operation besides none")
+
+
+def _stem(data: DataSpec, stem: str) -> Stem:
+    if stem == "auto":
+        return "imagenet" if min(data.size) >= IMAGENET_SIZE else "cifar"
+    if stem == "cifar":
+        return "cifar"
+    if stem == "imagenet":
+        return "imagenet"
+    raise SpaceError(f"space.stem must be auto, cifar or imagenet, got {stem!r}")

@@ -1,0 +1,122 @@
+"""Every file in configs/ composes, builds what it names, and is listed where users look."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, open_dict
+
+from nas.build import Parts, data_source
+from nas.cli.paths import config_dir
+from nas.data import ArrayData
+
+GROUPS = (
+    "budget",
+    "cost",
+    "data",
+    "debug",
+    "experiment",
+    "logger",
+    "optim",
+    "preset",
+    "space",
+    "strategy",
+    "task",
+    "trainer",
+)
+FILES = sorted(config_dir().glob("*/*.yaml"))
+
+
+def choices(group: str) -> list[str]:
+    return sorted(path.stem for path in (config_dir() / group).glob("*.yaml"))
+
+
+def composed(*overrides: str) -> DictConfig:
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        cfg = compose("search", list(overrides))
+    with open_dict(cfg):
+        cfg.pop("hydra", None)
+    return cfg
+
+
+@pytest.fixture(autouse=True)
+def no_leftover() -> Iterator[None]:
+    yield
+    assert not GlobalHydra.instance().is_initialized()
+
+
+@pytest.fixture(scope="module")
+def digits() -> ArrayData:
+    return data_source(composed()).load().without("test")
+
+
+def test_the_groups_are_those_of_the_documents() -> None:
+    assert tuple(sorted(p.name for p in config_dir().iterdir() if p.is_dir())) == GROUPS
+    text = Path(__file__).parents[2].joinpath("README.md").read_text(encoding="utf-8")
+    listed = re.search(r"Config groups: ([^.]*)\.", text)
+    assert listed is not None
+    assert sorted(re.findall(r"`(\w+)`", listed.group(1))) == list(GROUPS)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_file_says_what_it_is_in_its_first_lines(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    comment = lines[1] if lines[0].startswith("# @package") else lines[0]
+    assert comment.startswith("# ")
+    assert comment.endswith((".", ";"))
+
+
+@pytest.mark.parametrize("name", choices("experiment"))
+def test_an_experiment_is_short_and_cites_its_paper(name: str) -> None:
+    text = (config_dir() / "experiment" / f"{name}.yaml").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 25
+    assert re.search(r"arXiv \d{4}\.\d{5}", text)
+
+
+@pytest.mark.parametrize(
+    "choice", [f"{group}={name}" for group in GROUPS for name in choices(group)]
+)
+def test_every_choice_builds_and_steps(choice: str, digits: ArrayData) -> None:
+    """Two steps of the search with this choice; lengths and widths of the smoke preset."""
+    sizes = [] if choice.startswith("preset=") else ["preset=smoke"]
+    small = ["space.cells=3", "space.channels=4", "space.network_cells=3", "data.test=540"]
+    cfg = composed(*sizes, choice, *small, "trainer.batch_size=16")
+    parts = Parts(cfg, digits)
+    streams = parts.streams()
+    for schedule in parts.schedules:
+        schedule.on_epoch(0)
+    before = [p.detach().clone() for p in parts.policy.parameters()]
+    phase = parts.update.phases(10)[-1]
+    for step in range(2):
+        found = phase.step(*(streams[name].batch(0, step) for name in phase.streams))
+        assert all(torch.isfinite(value) for value in found.values())
+    moved = zip(before, parts.policy.parameters(), strict=True)
+    assert any(not torch.equal(a, b) for a, b in moved)
+
+
+@pytest.mark.parametrize("strategy", choices("strategy"))
+def test_strategies_differ_as_they_say(strategy: str, digits: ArrayData) -> None:
+    cfg = composed("preset=smoke", f"strategy={strategy}")
+    parts = Parts(cfg, digits)
+    inputs = [name for name in parts.policy.decisions if name.endswith("/inputs")]
+    assert bool(inputs) == (strategy == "pc_darts")
+    partial = [name for name, _ in parts.supernet.named_modules() if name.endswith(".inner")]
+    assert bool(partial) == (strategy == "pc_darts")
+    assert parts.update.order == (2 if strategy == "darts_2nd" else 1)  # type: ignore[attr-defined]
+    hard = all(len(w.live) == 1 for w in parts.policy().arch.values())  # type: ignore[union-attr]
+    assert hard == (strategy == "gdas")
+
+
+def test_no_limit_is_no_constraint_and_a_limit_is_one(digits: ArrayData) -> None:
+    assert Parts(composed("preset=smoke"), digits).objective.constraints == ()
+    limited = Parts(composed("preset=smoke", "budget.params=1000", "budget.macs=5e4"), digits)
+    assert {c.cost.name: c.target for c in limited.objective.constraints} == {
+        "params": 1000,
+        "macs": 50000,
+    }

@@ -1,0 +1,40 @@
+"""What every test has: one thread, fixed seeds, no screen, and the shared data where it is."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch and numpy are first imported
+os.environ["MPLBACKEND"] = "Agg"
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+torch.set_num_threads(1)
+
+# The same examples everywhere, nothing remembered, and no failure because the machine is busy.
+settings.register_profile("nas", derandomize=True, database=None, deadline=None)
+settings.load_profile("nas")
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Start every test from the same random state, whatever ran before it."""
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Return the folder of shared images and tables; for tests marked ``data``."""
+    folder = Path(os.environ.get("NAS_DATA_DIR") or ROOT.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(f"no shared data at {folder}; NAS_DATA_DIR names the folder")
+    return folder

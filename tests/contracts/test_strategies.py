@@ -1,0 +1,104 @@
+"""The contract of update rules: good ones pass, every fault is found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import pytest
+
+from nas.decision import Decision
+from nas.policies import FreeLogits, Policy
+from nas.relaxations import SinglePath
+from nas.strategies import Bilevel, Update
+from nas.testing import check_strategy, toys
+from nas.testing.strategy import sampled_logits
+from tests.contracts import broken_updates as broken
+
+SECOND = partial(Bilevel, order=2)
+CHECKED_ON = range(100, 110)  # lengths and rates were chosen on seeds 0 to 9
+
+
+def single_path(decisions: Mapping[str, Decision], seed: int) -> Policy:
+    return FreeLogits(decisions, SinglePath(), seed=seed)
+
+
+GOOD: dict[str, tuple[Callable[..., Update], dict[str, Any]]] = {
+    "first order": (Bilevel, {"order": 1, "edge_weights": False}),
+    "first order, partial channels": (
+        partial(Bilevel, warmup=0.3),
+        {"order": 1, "partial_channels": 2},
+    ),
+    "second order": (SECOND, {"order": 2, "epochs": 8}),
+    "second order, partial channels": (
+        SECOND,
+        {"order": 2, "partial_channels": 2, "epochs": 8},
+    ),
+    "a sampled hard decision": (Bilevel, {"space": toys.Hard(), "make_policy": single_path}),
+}
+
+
+@pytest.mark.parametrize(("make", "how"), GOOD.values(), ids=GOOD.keys())
+def test_good_updates_pass(make: Callable[..., Update], how: dict[str, Any]) -> None:
+    check_strategy(make, **how)
+
+
+BROKEN: dict[str, tuple[Callable[..., Update], dict[str, Any], str]] = {
+    "state without momentum": (broken.ForgetsOptimizer, {}, "goes on differently"),
+    "state without moments": (broken.ForgetsMoments, {}, "goes on differently"),
+    "state without generator": (broken.ForgetsGenerator, {}, "goes on differently"),
+    "state without statistics": (broken.ForgetsBuffers, {}, r"goes on differently.*weights differ"),
+    "saving disturbs": (broken.Disturbed, {}, "saving the state changes"),
+    "state with a class": (broken.SavesItself, {}, "tensors and plain values alone"),
+    "unseeded": (broken.Unseeded, {}, "same seed gives two different searches"),
+    "architecture step on both": (broken.MovesWeights, {}, "learn from the architecture data"),
+    "architecture step moves weights": (
+        broken.TakesTwoSteps,
+        {},
+        "an architecture step moves weights",
+    ),
+    "leaking gradients": (broken.LeaksGradients, {}, "learn from the architecture data"),
+    "weights written": (broken.DecaysWeights, {}, "the weights move although"),
+    "policy written": (broken.DecaysPolicy, {}, "the policy moves although"),
+    "policy on training data": (broken.LearnsOnTraining, {}, "policy learn from the weights data"),
+    "first order posing as second": (Bilevel, {"order": 2}, "it is the gradient of order 1"),
+    "second order posing as first": (SECOND, {"order": 1}, "it is the gradient of order 2"),
+    "second order without momentum": (broken.NoMomentum, {"order": 2}, "not that of order 2"),
+    "test split": (broken.ReadsTest, {}, "reads the test split"),
+    "phases": (broken.Short, {}, "make up"),
+    "worst architecture": (
+        broken.Ascends,
+        {"epochs": 6},
+        "is found with 0 of 1",
+    ),
+    "nothing learnt": (broken.Stands, {}, "leaves the policy as it was"),
+    "graph held": (broken.HoldsGraph, {}, "metric 'norm' must be one finite number"),
+}
+
+
+@pytest.mark.parametrize(("make", "how", "sentence"), BROKEN.values(), ids=BROKEN.keys())
+def test_faults_are_found(make: Callable[..., Update], how: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(AssertionError, match=sentence):
+        check_strategy(make, **how)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("make", "how", "least"),
+    [
+        (Bilevel, {}, 9),
+        (Bilevel, {"edge_weights": False}, 9),
+        (Bilevel, {"partial_channels": 2}, 9),
+        (SECOND, {}, 9),
+        (Bilevel, {"space": toys.Plain()}, 9),
+        (Bilevel, {"space": toys.Plain(dims=1)}, 9),
+        (Bilevel, {"space": toys.Nested()}, 9),
+        (Bilevel, {"space": toys.Hard(), "make_policy": single_path}, 9),
+        (Bilevel, {"space": toys.Hard(), "make_policy": sampled_logits}, 9),
+    ],
+)
+def test_the_best_is_found_on_other_seeds(
+    make: Callable[..., Update], how: dict[str, Any], least: int
+) -> None:
+    check_strategy(make, seeds=CHECKED_ON, least=least, **how)
