@@ -17,7 +17,14 @@ _HOME: dict[str, str] = {
     "Decision": "nas.decision",
     "GenotypeError": "nas.errors",
     "NasError": "nas.errors",
+    "Run": "nas.api.run",
     "SpaceError": "nas.errors",
+    "evaluate": "nas.api.verbs",
+    "load": "nas.api.networks",
+    "network": "nas.api.networks",
+    "retrain": "nas.api.verbs",
+    "runs": "nas.api.run",
+    "search": "nas.api.verbs",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]

@@ -3,45 +3,35 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, cast
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import nn
 
+from nas.app.config import data_source as data_source
+from nas.app.config import plain as plain
 from nas.arch import from_genotype
 from nas.costs import Cost
-from nas.data import ArrayData, Augment, Batches, DataSource
+from nas.data import ArrayData, Augment, Batches
 from nas.decision import Decision, Genotype
 from nas.engine.device import Autocast, autocast_of, compile_cells, pick_device
 from nas.engine.rng import derive_seed, seed_everything
 from nas.engine.train import Droppable, DropPathSchedule, Supervised
 from nas.errors import ConfigError
-from nas.instantiate import check_targets, instantiate, loaded
+from nas.instantiate import conforming, factory, instantiate, loaded, target_of
 from nas.objectives import Constraint, Objective
 from nas.policies import Policy
+from nas.relaxations import Relaxation
 from nas.schedules import Schedule
 from nas.searchable import apply_partial_channels
-from nas.space import SearchSpace, blueprint
+from nas.space import SearchSpace, blueprint, name_of
 from nas.strategies import Update
 from nas.supernet import Supernet
 from nas.tasks import Task
-
-
-def plain(cfg: DictConfig) -> dict[str, Any]:
-    """The resolved configuration in plain containers, without Hydra's own part."""
-    keys = [str(key) for key in cfg if key != "hydra"]
-    container = OmegaConf.to_container(OmegaConf.masked_copy(cfg, keys), resolve=True)
-    return cast(dict[str, Any], container)
-
-
-def data_source(cfg: DictConfig) -> DataSource:
-    """The data set's settings; nothing is loaded yet."""
-    node = {key: value for key, value in cfg.data.items() if key != "augment"}
-    return cast(DataSource, instantiate(OmegaConf.create(node), cfg.plugins))
 
 
 @dataclass
@@ -65,17 +55,16 @@ class Parts:
     @cached_property
     def task(self) -> Task:
         """What is learnt; checked against the data."""
-        task = cast(Task, self._make(self.cfg.task))
+        task = cast(Task, self._make(Task, self.cfg.task))
         task.check(self.data.spec)
         return task
 
     @cached_property
     def space(self) -> SearchSpace:
         """The search space; its constructor gets the DataSpec if it has an argument ``data``."""
-        return cast(
-            SearchSpace,
-            self._make(self.cfg.space, **self._if_asked(self.cfg.space, data=self.data.spec)),
-        )
+        node = self.cfg.space
+        asked = self._if_asked(node, data=self.data.spec)
+        return cast(SearchSpace, self._make(SearchSpace, node, **asked))
 
     @cached_property
     def blueprint(self) -> nn.Module:
@@ -116,15 +105,15 @@ class Parts:
             for name, decision in self.supernet.decisions.items()
             if strategy.edge_weights or name not in self.supernet.optional
         }
-        make = self._make(strategy.policy)
+        make = self._factory(strategy.policy)
         seed = derive_seed(self.cfg.seed, "policy")
         policy = make(decisions=decisions, relaxation=self.relaxation, seed=seed)
-        return cast(Policy, policy.to(self.device))
+        return cast(Policy, conforming(policy, Policy, target_of(strategy.policy)).to(self.device))
 
     @cached_property
     def relaxation(self) -> Any:
         """From logits to weights."""
-        return self._make(self.cfg.strategy.relaxation)
+        return self._make(Relaxation, self.cfg.strategy.relaxation)
 
     @cached_property
     def objective(self) -> Objective:
@@ -149,29 +138,28 @@ class Parts:
     def update(self) -> Update:
         """The update rule over supernet and policy, with its two optimizers."""
         optim = self.cfg.optim
-        self.weights_optimizer = self._make(optim.weights)(self.supernet.parameters())
-        architecture = self._make(optim.architecture)(self.policy.parameters())
-        make = self._make(self.cfg.strategy["update"])
-        return cast(
-            Update,
-            make(
-                supernet=self.supernet,
-                policy=self.policy,
-                objective=self.objective,
-                weights_optimizer=self.weights_optimizer,
-                architecture_optimizer=architecture,
-                autocast=self.autocast,
-            ),
+        self.weights_optimizer = self._factory(optim.weights)(self.supernet.parameters())
+        architecture = self._factory(optim.architecture)(self.policy.parameters())
+        make = self._factory(self.cfg.strategy["update"])
+        update = make(
+            supernet=self.supernet,
+            policy=self.policy,
+            objective=self.objective,
+            weights_optimizer=self.weights_optimizer,
+            architecture_optimizer=architecture,
+            autocast=self.autocast,
         )
+        return cast(Update, conforming(update, Update, target_of(self.cfg.strategy["update"])))
 
     @cached_property
     def schedules(self) -> list[Schedule]:
         """The weights' learning rate, and what the strategy adds for its relaxation."""
         update, epochs = self.update, self.cfg.trainer.epochs
         assert update is not None
-        rate = self._make(self.cfg.optim.weights_schedule)(self.weights_optimizer, epochs=epochs)
+        make_rate = self._factory(self.cfg.optim.weights_schedule)
+        rate = make_rate(self.weights_optimizer, epochs=epochs)
         added = [
-            self._make(node)(self.relaxation, epochs=epochs)
+            self._factory(node)(self.relaxation, epochs=epochs)
             for node in self.cfg.strategy.schedules.values()
         ]
         return [rate, *added]
@@ -185,10 +173,15 @@ class Parts:
         """Everything that trains ``network`` alone on what the search trained on."""
         trainer, optim = self.cfg.trainer, self.cfg.optim
         network = network.to(self.device)
-        optimizer = self._make(optim.network)(network.parameters())
+        optimizer = self._factory(optim.network)(network.parameters())
         epochs = trainer.network_epochs
-        schedules = [self._make(optim.network_schedule)(optimizer, epochs=epochs)]
-        if trainer.drop_path and isinstance(network, Droppable):
+        schedules = [self._factory(optim.network_schedule)(optimizer, epochs=epochs)]
+        if trainer.drop_path:
+            if not isinstance(network, Droppable):
+                raise ConfigError(
+                    f"trainer.drop_path={trainer.drop_path}, but the networks of space "
+                    f"{name_of(self.space)!r} cannot drop paths; set trainer.drop_path=0"
+                )
             schedules.append(DropPathSchedule(network, trainer.drop_path, epochs))
         if self.cfg.compile:
             compile_cells(network)
@@ -206,12 +199,17 @@ class Parts:
         """The stream of a retraining; NasError if its batch is larger than the split."""
         # One name for all networks: trained alike, they see the same batches in the same order.
         size = self.cfg.trainer.network_batch_size
-        return self._stream("train", ["weights", "architecture"], size)
+        cutout = int(self.cfg.trainer.network_cutout)
+        return self._stream("train", ["weights", "architecture"], size, cutout)
 
-    def _stream(self, name: str, splits: Sequence[str], batch_size: int) -> Batches:
+    def _stream(
+        self, name: str, splits: Sequence[str], batch_size: int, cutout: int = 0
+    ) -> Batches:
         indices = torch.cat([self.data.indices(split) for split in splits])
-        node = self.cfg.data.augment
-        augment = None if node is None else cast(Augment, self._make(node))
+        node = self.cfg.data.get("augment")  # absent beside a class of the user's own
+        augment = None if node is None else cast(Augment, instantiate(node, self.cfg.plugins))
+        if cutout:
+            augment = replace(augment or Augment(), cutout=cutout)
         return Batches(
             self.data,
             indices,
@@ -224,16 +222,19 @@ class Parts:
 
     def _cost(self, node: DictConfig) -> Cost:
         shape = self._if_asked(node, input_shape=self.data.spec.input_shape)
-        return cast(Cost, self._make(node)(self.blueprint, **shape))
+        cost = self._factory(node)(self.blueprint, **shape)
+        return cast(Cost, conforming(cost, Cost, target_of(node)))
 
     def _if_asked(self, node: DictConfig, **offered: Any) -> dict[str, Any]:
         """Those of the offered arguments that the target's signature has."""
-        check_targets(node, self.cfg.plugins)
-        known = inspect.signature(loaded(str(node["_target_"]))).parameters
+        known = inspect.signature(loaded(target_of(node), self.cfg.plugins)).parameters
         return {name: value for name, value in offered.items() if name in known}
 
-    def _make(self, node: Any, **parts: Any) -> Any:
-        return instantiate(node, self.cfg.plugins, **parts)
+    def _make(self, contract: type, node: Any, **parts: Any) -> Any:
+        return conforming(instantiate(node, self.cfg.plugins, **parts), contract, target_of(node))
+
+    def _factory(self, node: Any) -> Callable[..., Any]:
+        return factory(node, self.cfg.plugins)
 
 
 @dataclass(frozen=True)

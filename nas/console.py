@@ -97,6 +97,16 @@ def say(text: str = "", style: str | None = None) -> None:
     console.print(Text(text, style=style or "", overflow="fold"))
 
 
+def verbatim(text: str) -> None:
+    """Print lines that are to be copied or piped: as they are, however narrow the terminal."""
+    console.print(Text(text), soft_wrap=True)
+
+
+def hint(text: str) -> None:
+    """Print a line on stderr, so that stdout holds nothing but what was asked for."""
+    errors.print(Text(text, overflow="fold"))
+
+
 def warn(text: str) -> None:
     """Print one sentence starting with ``warning:`` on stderr."""
     _complain("warning:", "bold yellow", text)

@@ -19,11 +19,13 @@ class DataSpec:
     Attributes:
         input_shape: ``(C, L)`` or ``(C, H, W)`` of one input, without the batch axis.
         kind: ``classes`` (one of several), ``multi-label`` (any of several), ``dense`` (one target
-            per position of the input) or ``image`` (an image out, of any size).
+            per position of the input) or ``image`` (an image out, of ``output_size``).
         outputs: number of classes, labels or output channels.
         classes: their names in order, or empty.
         mean: per input channel, after uint8 was scaled to [0, 1]; empty means no normalization.
         std: like ``mean``; all above 0.
+        output_size: the spatial axes of an output: of kind ``image`` any, by default the input's,
+            which it always is of kind ``dense``; empty for classes and labels.
 
     Raises:
         NasError: if a shape, a kind or a number of entries is not allowed.
@@ -35,12 +37,16 @@ class DataSpec:
     classes: tuple[str, ...] = ()
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    output_size: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("input_shape", "classes", "mean", "std"):
+        for name in ("input_shape", "classes", "mean", "std", "output_size"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         self._check_shape()
         self._check_outputs()
+        if self.kind in ("dense", "image") and not self.output_size:
+            object.__setattr__(self, "output_size", self.size)
+        self._check_output_size()
         self._check_normalization()
 
     @property
@@ -100,6 +106,17 @@ class DataSpec:
             )
         if len(set(self.classes)) != len(self.classes):
             raise NasError(f"class names must be distinct, got {self.classes}; rename the repeated")
+
+    def _check_output_size(self) -> None:
+        given = self.output_size
+        allowed = {"image": given, "dense": self.size}.get(self.kind, ())
+        fits = len(given) in (0, self.dims) and all(_whole(n) and n >= 1 for n in given)
+        if given != allowed or not fits:
+            raise NasError(
+                f"output_size must be the {self.dims} spatial axes of an output of kind 'image', "
+                f"got {given} for inputs of {self.size} and kind {self.kind!r}; leave it out where "
+                "it is the input's, and for other kinds"
+            )
 
     def _check_normalization(self) -> None:
         if len(self.mean) != len(self.std) or len(self.mean) not in (0, self.channels):

@@ -195,7 +195,7 @@ def shared(kills: Sequence[Kill]) -> list[list[Kill]]:
 
 def reached(root: Path) -> tuple[str, str, str]:
     """Stage and newest checkpoint of it after a kill, and the state that the run's folder tells."""
-    from nas.runs.folder import RunFolder
+    from nas.store.folder import RunFolder
 
     for path in root.glob("*/*/status.json"):
         folder = RunFolder(path.parent)
@@ -262,7 +262,7 @@ def child(kill: Kill, line: Sequence[str]) -> int:
     """Run the command in this process, which sends itself a signal at the point of ``kill``."""
     from nas import files
     from nas.cli import main as nas
-    from nas.runs.metrics import MetricsFile
+    from nas.store.metrics import MetricsFile
 
     write, rename, append = files._write_synced, os.replace, MetricsFile.append
     passed = count(1)

@@ -1,8 +1,10 @@
 """Build the wheel, install it in an empty environment elsewhere, and run ``nas search`` there.
 
 Nothing of the checkout may be needed: the search runs in an empty folder outside of it, with
-neither the development tools nor the extra ``export`` installed. Prints every command with its
-seconds, then what the run left behind; the exit status is 0 only if all of it worked.
+neither the development tools nor the extra ``export`` installed. Then a search on a space of a
+user's own, from a folder of one .py and one .yaml, and one from a package that is installed with an
+entry point. Prints every command with its seconds, then what the run left behind; the exit status
+is 0 only if all of it worked.
 
     .venv/bin/python scripts/check_wheel.py
     .venv/bin/python scripts/check_wheel.py --python python3.12 --installer pip --keep
@@ -28,6 +30,47 @@ CARRIED = ("nas/__init__.py", "nas/py.typed", "nas/configs/", "search_spaces/__i
 LEFT_BEHIND = ("genotype.json", "result.json", "report.html")
 # Variables that would let the checkout, or another environment, shine through.
 LEAKS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "NAS_DATA_DIR")
+SPACE = '''"""One convolution whose kernel is searched."""
+
+from torch import nn
+
+from nas import DataSpec, Decision
+from nas.searchable import MixedOp
+
+
+class Tiny:
+    """A stem, one convolution, a head."""
+
+    def __init__(self, data: DataSpec, width: int = 4) -> None:
+        self.data, self.width = data, width
+
+    def supernet(self) -> nn.Module:
+        return self._net(MixedOp)
+
+    def network(self, genotype) -> nn.Module:
+        return self._net(lambda decision, make, channels: make(genotype[decision.name], channels))
+
+    def _net(self, choose) -> nn.Module:
+        def conv(size, channels):
+            return nn.Conv2d(channels, channels, size, padding=size // 2)
+
+        layer = choose(Decision("kernel", (1, 3)), conv, channels=self.width)
+        head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        stem = nn.Conv2d(self.data.channels, self.width, 1)
+        return nn.Sequential(stem, layer, head, nn.Linear(self.width, self.data.outputs))
+'''
+PROJECT = """[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+
+[project]
+name = "toy-lab"
+version = "1.0"
+
+[project.entry-points."nas.plugins"]
+toy = "toy_lab"
+"""
+QUICK = ("preset=smoke", "stages=[search,derive]")
 WHERE = "import json, nas, search_spaces; print(json.dumps([nas.__file__, search_spaces.__file__]))"
 
 
@@ -73,6 +116,48 @@ def check(
     print(f"left in {left.resolve().relative_to(empty)}:", *sorted(os.listdir(left)))
     if missing := [name for name in LEFT_BEHIND if not (left / name).is_file()]:
         raise CheckError(f"the run left no {', '.join(missing)}")
+    own_folder(environment, folder / "own")
+    own_package(environment, folder / "package", installer)
+
+
+def own_folder(environment: Path, folder: Path) -> None:
+    """Search a space of one .py and one .yaml in a folder that is nobody's package."""
+    (folder / "conf" / "space").mkdir(parents=True)
+    (folder / "my_space.py").write_text(SPACE, encoding="utf-8")
+    file = folder / "conf" / "space" / "mine.yaml"
+    file.write_text("# Mine.\n_target_: my_space.Tiny\nwidth: 8\n", encoding="utf-8")
+    nas = environment / "nas"
+    words = ["plugins=[my_space]", "--config-dir", "conf", "space=mine"]
+    run([nas, "search", *words, *QUICK], cwd=folder)
+    found(folder, "mine")
+    run([nas, "search", *words[:1], "space._target_=my_space.Tiny", *QUICK], cwd=folder)
+    found(folder, "tiny")
+
+
+def own_package(environment: Path, folder: Path, installer: str) -> None:
+    """Install a package with an entry point and search its space from an empty folder."""
+    package = folder / "toy_lab"
+    (package / "conf" / "space").mkdir(parents=True)
+    (folder / "pyproject.toml").write_text(PROJECT, encoding="utf-8")
+    (package / "__init__.py").write_text("", encoding="utf-8")
+    (package / "space.py").write_text(SPACE, encoding="utf-8")
+    file = package / "conf" / "space" / "toy.yaml"
+    file.write_text("# A toy.\n_target_: toy_lab.space.Tiny\n", encoding="utf-8")
+    run([*pip(environment, installer), "--no-deps", folder], cwd=folder)
+    empty = folder / "empty"
+    empty.mkdir()
+    listed = run([environment / "nas", "plugin", "--json"], cwd=empty, capture=True)
+    adds = [row["adds"] for row in json.loads(listed)["plugins"]]
+    if adds != [{"space": ["toy"]}]:
+        raise CheckError(f"nas plugin lists {adds}")
+    run([environment / "nas", "search", "space=toy", *QUICK], cwd=empty)
+    found(empty, "toy")
+
+
+def found(folder: Path, space: str) -> None:
+    """Fail unless a run on ``space`` left a genotype."""
+    if not list(folder.glob(f"runs/*/{space}-*/genotype.json")):
+        raise CheckError(f"no genotype of space {space} in {folder}")
 
 
 def build(dist: Path, installer: str) -> Path:
@@ -96,12 +181,17 @@ def install(wheel: Path, env: Path, python: str, installer: str, constraints: Pa
     pins: list[str | Path] = ["-c", constraints.resolve()] if constraints else []
     if installer == "uv":
         run(["uv", "venv", "--no-project", "--python", python, env], cwd=env.parent)
-        pip: list[str | Path] = ["uv", "pip", "install", "--python", commands / "python"]
     else:
         run([python, "-m", "venv", env], cwd=env.parent)
-        pip = [commands / "python", "-m", "pip", "install", "--disable-pip-version-check", "-q"]
-    run([*pip, wheel, *pins], cwd=env.parent)
+    run([*pip(commands, installer), wheel, *pins], cwd=env.parent)
     return commands
+
+
+def pip(commands: Path, installer: str) -> list[str | Path]:
+    """Return the beginning of a command that installs into the environment."""
+    if installer == "uv":
+        return ["uv", "pip", "install", "--python", commands / "python"]
+    return [commands / "python", "-m", "pip", "install", "--disable-pip-version-check", "-q"]
 
 
 def outside(environment: Path, empty: Path) -> None:

@@ -1,6 +1,6 @@
 """The one definition of each primitive, for 1-D (N, C, L) and 2-D (N, C, H, W) inputs.
 
-All convolutions are without bias. ``affine`` is that of the batch normalization: off in a
+No operation's convolution has a bias. ``affine`` is that of the batch normalization: off in a
 supernet's cells, on in a derived network. Odd sizes are rounded up by every operation of stride 2,
 so that all candidates of an edge agree; even sizes are what the papers use and are not touched.
 """
@@ -31,8 +31,9 @@ def conv(
     padding: int | None = None,
     dilation: int = 1,
     groups: int = 1,
+    bias: bool = False,
 ) -> nn.Conv1d | nn.Conv2d:
-    """A convolution without bias; padding keeps the size at stride 1 unless given."""
+    """A convolution, without bias unless asked; padding keeps the size at stride 1 unless given."""
     if padding is None:
         padding = dilation * (kernel - 1) // 2
     return _CONV[dims](
@@ -43,13 +44,15 @@ def conv(
         padding=padding,
         dilation=dilation,
         groups=groups,
-        bias=False,
+        bias=bias,
     )
 
 
-def norm(channels: int, *, affine: bool = True, dims: int = 2) -> nn.BatchNorm1d | nn.BatchNorm2d:
-    """Batch normalization over (N, C, ...)."""
-    return _NORM[dims](channels, affine=affine)
+def norm(
+    channels: int, *, affine: bool = True, dims: int = 2, statistics: bool = True
+) -> nn.BatchNorm1d | nn.BatchNorm2d:
+    """Batch normalization over (N, C, ...); without ``statistics`` by those of the batch alone."""
+    return _NORM[dims](channels, affine=affine, track_running_stats=statistics)
 
 
 def named(**modules: nn.Module) -> nn.Sequential:
@@ -145,12 +148,13 @@ def relu_conv_bn(
     *,
     affine: bool = True,
     dims: int = 2,
+    statistics: bool = True,
 ) -> nn.Sequential:
     """ReLU, convolution, batch normalization."""
     return named(
         relu=nn.ReLU(),
         conv=conv(c_in, c_out, kernel, stride, dims=dims),
-        norm=norm(c_out, affine=affine, dims=dims),
+        norm=norm(c_out, affine=affine, dims=dims, statistics=statistics),
     )
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import random
+import tempfile
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch and numpy are first imported
 os.environ["MPLBACKEND"] = "Agg"
+# What is decoded in tests is no use to anyone after them.
+os.environ.setdefault("NAS_CACHE_DIR", tempfile.mkdtemp(prefix="nas-cache-"))
 
 import numpy as np
 import pytest

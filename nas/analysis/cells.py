@@ -10,6 +10,11 @@ def cells_of(graph: Any) -> list[str]:
     return list(dict.fromkeys(str(data.get("cell", "")) for _, data in graph.nodes(data=True)))
 
 
+def cell_title(cell: str) -> str:
+    """Name a cell above its picture: ``normal cell``; the only cell of a space is ``cell``."""
+    return f"{cell} cell" if cell not in ("", "cell") else "cell"
+
+
 def cell_graph(graph: Any, cell: str) -> Any:
     """Return the part of a genotype's graph that is one cell, never empty.
 

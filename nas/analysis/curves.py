@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from nas.analysis.cells import cell_title
 from nas.analysis.operations import clipped, plain_name, short_label
 from nas.analysis.svg import FONT, color, inline_svg
 
@@ -32,6 +33,10 @@ _TITLES = {
     "entropy": "entropy of the decisions (nats)",
     "skip": "skip connections in the derived cell",
     "lr": "learning rate",
+    "mse": "mean squared error",
+    "psnr": "PSNR (dB)",
+    "f1": "F1 of a sample's labels",
+    "sample_iou": "intersection over union",
 }
 _MOST_LINES, _LEGEND_COLUMNS = 6, 4
 
@@ -71,9 +76,9 @@ def charts_of(rows: Iterable[Mapping[str, Any]]) -> list[Chart]:
             marks: tuple[tuple[int, str], ...] = () if network else phases
             if network:
                 detail = f" ({part})" if part else ""
-                title, line = f"retraining: {_TITLES.get(kind, kind)}{detail}", network
+                title, line = f"retraining: {_title_of(kind)}{detail}", network
             else:
-                title, line = f"{stage}: {_TITLES.get(kind, kind)}", part or kind
+                title, line = f"{stage}: {_title_of(kind)}", part or kind
             found.setdefault(title, ({}, marks))[0][line] = points
     return [Chart(title, lines, marks) for title, (lines, marks) in found.items()]
 
@@ -89,8 +94,9 @@ def inline_heat_maps(weights: HeatMaps) -> list[str]:
     found = []
     for index, (cell, (edges, operations, matrix)) in enumerate(weights.items()):
         if len(edges) and len(operations):
-            figure = heat_figure(f"{cell} cell", edges, operations, matrix)
-            words = f"weights of {len(edges)} edges and {len(operations)} operations, {cell} cell"
+            figure = heat_figure(cell_title(cell), edges, operations, matrix)
+            counts = f"{len(edges)} edges and {len(operations)} operations"
+            words = f"weights of {counts}, {cell_title(cell)}"
             found.append(inline_svg(figure, f"heat{index}", words))
     return found
 
@@ -165,6 +171,10 @@ def heat_figure(
     for spine in axes.spines.values():
         spine.set_visible(False)
     return figure
+
+
+def _title_of(kind: str) -> str:
+    return _TITLES.get(kind, kind.replace("_", " "))
 
 
 def _series(

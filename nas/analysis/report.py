@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 from nas.analysis.caveats import caveats
-from nas.analysis.cells import cells_of
+from nas.analysis.cells import cell_title, cells_of
 from nas.analysis.curves import HeatMaps, inline_charts, inline_heat_maps
 from nas.analysis.draw import draw_cell
 from nas.analysis.page import (
@@ -21,10 +21,13 @@ from nas.analysis.page import (
     pairs_table,
 )
 from nas.analysis.summary import (
+    ACCURACY,
     comparison_text,
+    figure,
     final_rows,
+    in_words,
+    metric_of,
     number,
-    percent,
     plain,
     seconds,
     size,
@@ -40,6 +43,7 @@ _ROLES = {
     "validation": "watches the search, trains nothing in it",
     "test": "read by evaluate alone",
 }
+_MEASURED = ("train", "validation", "test")
 
 
 def write_report(
@@ -132,8 +136,8 @@ def _cells(graph: Any | None) -> str:
     for index, cell in enumerate(cells_of(graph)):
         counts = summary_of(graph, cell)
         try:
-            figure = draw_cell(graph, cell, f"{cell} cell" if cell else "cell")
-            picture = inline_svg(figure, f"cell{index}", f"{cell} cell: {counts}")
+            figure = draw_cell(graph, cell, cell_title(cell))
+            picture = inline_svg(figure, f"cell{index}", f"{cell_title(cell)}: {counts}")
             words = cell_text(graph, cell, plain=False)
         except NasError as error:
             parts.append(f"<div>{note(f'{cell}: {error}')}</div>")
@@ -143,7 +147,9 @@ def _cells(graph: Any | None) -> str:
             f"<figcaption>{markup(counts)}</figcaption></figure>\n"
             f"<details><summary>as text</summary><pre>{markup(words)}</pre></details></div>"
         )
-    legend = "Data flows from left to right; thin gray lines are concatenated, all others summed."
+    joined = any(not data.get("label") for _, _, data in graph.edges(data=True))
+    sums = "thin gray lines are concatenated, all others summed" if joined else "edges are summed"
+    legend = f"Data flows from left to right; {sums}."
     body = "\n".join(parts)
     return f'<div class="cells">\n{body}\n</div>\n{note(legend)}' if parts else ""
 
@@ -161,14 +167,14 @@ def _weights(weights: HeatMaps | None) -> str:
 
 
 def _networks(result: Mapping[str, Any]) -> str:
-    rows = [_network_row(network) for network in result.get("networks") or ()]
+    metric = metric_of(result)
+    rows = [_network_row(network, metric) for network in result.get("networks") or ()]
+    short = "acc." if metric == ACCURACY else in_words(metric)
     columns = (
         "network",
         "parameters",
         "MACs",
-        "train acc.",
-        "validation acc.",
-        "test acc.",
+        *(f"{split} {short}" for split in _MEASURED),
         "test loss",
         "retraining",
     )
@@ -177,15 +183,15 @@ def _networks(result: Mapping[str, Any]) -> str:
     return table + (note(f"Counting rule: {rule}.") if table and rule else "")
 
 
-def _network_row(network: Mapping[str, Any]) -> list[Cell]:
-    shares = [number(network, split, "accuracy") for split in ("train", "validation", "test")]
+def _network_row(network: Mapping[str, Any], metric: str) -> list[Cell]:
+    values = [number(network, split, metric) for split in _MEASURED]
     costs = [number(network, name) for name in ("parameters", "macs")]
     loss, duration = number(network, "test", "loss"), number(network, "seconds")
     return [
         str(network.get("name", "")),
         *("" if cost is None else plain(cost) for cost in costs),
-        *("" if share is None else percent(share) for share in shares),
-        "" if loss is None else f"{loss:.3f}",
+        *("" if value is None else figure(metric, value) for value in values),
+        "" if loss is None else f"{loss:.3f}" if metric == ACCURACY else figure("loss", loss),
         "" if duration is None else seconds(duration),
     ]
 

@@ -11,6 +11,46 @@ Row = tuple[str, str]
 PAIRED_SEEDS = 6
 """A claim that one search beats another needs at least so many paired seeds."""
 
+ACCURACY = "accuracy"
+"""The metric of results that name none."""
+
+SHARES = ("accuracy", "f1", "iou", "exact_match")
+"""A metric whose name ends in one of these is a share of 0 to 1."""
+
+
+def is_share(metric: str) -> bool:
+    """Whether values of a metric lie in 0 to 1 and are written as percentages; told by its name."""
+    return metric.endswith(SHARES)
+
+
+def figure(metric: str, value: float) -> str:
+    """Write a metric's value: shares as ``98.9 %``, others with four significant digits."""
+    if is_share(metric) or not math.isfinite(value):
+        return percent(value)
+    return f"{value:.4g}"
+
+
+def spread(metric: str, mean: float, deviation: float) -> str:
+    """Write a mean with its deviation: ``98.6 +- 0.3 %``, or ``0.01234 +- 0.00012``."""
+    if is_share(metric):
+        return f"{100 * mean:.1f} +- {percent(deviation)}"
+    return f"{figure(metric, mean)} +- {deviation:.2g}"
+
+
+def in_words(metric: str) -> str:
+    """A metric's name for people: ``pixel_accuracy`` becomes ``pixel accuracy``."""
+    return metric.replace("_", " ")
+
+
+def metric_of(result: Mapping[str, Any]) -> str:
+    """The primary metric of a result."""
+    return str(result.get("metric") or ACCURACY)
+
+
+def is_higher_better(result: Mapping[str, Any]) -> bool:
+    """Whether more of the primary metric is better."""
+    return result.get("higher_is_better") is not False
+
 
 def percent(share: float, digits: int = 1) -> str:
     """Write a share of 0 to 1 as a percentage: 0.989 becomes ``98.9 %``."""
@@ -53,31 +93,45 @@ def mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:
     return fmean(values), stdev(values) if len(values) > 1 else None
 
 
-def compare_sentence(found: float, others: Sequence[float]) -> str:
-    """Say plainly what one found network against random ones shows; accuracies are 0 to 1.
+def compare_sentence(
+    found: float,
+    others: Sequence[float],
+    metric: str = ACCURACY,
+    higher_is_better: bool = True,
+) -> str:
+    """Say plainly what the test value of one found network against random ones shows.
 
     One seed with a few random cells never establishes that the search found something better, so
     no such sentence exists here: either no difference is shown, or the found cell lies outside
     what the random ones reached, which one seed does not establish either.
+
+    Args:
+        found: of the found network.
+        others: of the random ones.
+        metric: what the values are of.
+        higher_is_better: whether more of it is wanted; said where it is not the accuracy.
     """
     if not others:
         return "no comparison: no random cells were retrained"
     if not all(math.isfinite(value) for value in [found, *others]):
-        return "no comparison: not every test accuracy is a number"
+        return f"no comparison: not every test {in_words(metric)} is a number"
     count, (mean, deviation) = len(others), mean_and_deviation(others)
     cells = f"{count} random cell{'s' if count > 1 else ''}"
+    name = "" if metric == ACCURACY else f"{in_words(metric)} "
+    own = f"found {name}{figure(metric, found)}"
     if deviation is None:
         return (
-            f"no difference shown: found {percent(found)}, {cells} {percent(mean)}; "
+            f"no difference shown: {own}, {cells} {figure(metric, mean)}; "
             "one against one shows nothing"
         )
-    spread = f"{100 * mean:.1f} +- {percent(deviation)}"
+    theirs = spread(metric, mean, deviation)
     inside = min(others) <= found <= max(others)
     if inside or abs(found - mean) <= 2 * deviation:
-        return f"no difference shown: found {percent(found)}, {cells} {spread}"
+        return f"no difference shown: {own}, {cells} {theirs}"
     side = "above" if found > mean else "below"
+    wanted = f", {'more' if higher_is_better else 'less'} is wanted" if name else ""
     return (
-        f"found {percent(found)} lies {side} all {cells} ({spread}); one seed does not establish "
+        f"{own} lies {side} all {cells} ({theirs}){wanted}; one seed does not establish "
         f"a difference, {PAIRED_SEEDS} paired seeds or more could"
     )
 
@@ -91,7 +145,7 @@ def final_rows(result: Mapping[str, Any], folder: Path) -> list[Row]:
     """
     return [
         *_found_rows(result),
-        *_accuracy_rows(result),
+        *_test_rows(result),
         *_budget_rows(result),
         *_file_rows(result, folder),
     ]
@@ -136,15 +190,17 @@ def search_text(result: Mapping[str, Any]) -> str:
 
 
 def comparison_text(result: Mapping[str, Any]) -> str:
-    """The sentence on found against random, stored or made from the accuracies; "" if neither."""
+    """The sentence on found against random, stored or made from the values; "" if neither."""
     stored = (result.get("comparison") or {}).get("sentence")
     if stored:
         return str(stored)
-    found = number(network_named(result, "found"), "test", "accuracy")
-    others = [number(n, "test", "accuracy") for n in random_networks(result)]
+    metric = metric_of(result)
+    found = number(network_named(result, "found"), "test", metric)
+    others = [number(n, "test", metric) for n in random_networks(result)]
     if found is None or not others:
         return ""
-    return compare_sentence(found, [math.nan if other is None else other for other in others])
+    values = [math.nan if other is None else other for other in others]
+    return compare_sentence(found, values, metric, is_higher_better(result))
 
 
 def _found_rows(result: Mapping[str, Any]) -> list[Row]:
@@ -158,24 +214,24 @@ def _found_rows(result: Mapping[str, Any]) -> list[Row]:
     return [row for row in rows if row[1]]
 
 
-def _accuracy_rows(result: Mapping[str, Any]) -> list[Row]:
+def _test_rows(result: Mapping[str, Any]) -> list[Row]:
     rows = []
-    entry = network_named(result, "found")
-    found, count = number(entry, "test", "accuracy"), number(entry, "test", "count")
+    metric, entry = metric_of(result), network_named(result, "found")
+    found, count = number(entry, "test", metric), number(entry, "test", "count")
     if found is not None:
-        images = f" of {count:.0f} test examples" if count else ""
-        rows.append(("test accuracy", f"{percent(found)}{images}"))
+        examples = f" of {count:.0f} test examples" if count else ""
+        rows.append((f"test {in_words(metric)}", f"{figure(metric, found)}{examples}"))
     others = []
     for network in random_networks(result):
-        accuracy = number(network, "test", "accuracy")
-        if accuracy is not None:
-            others.append(accuracy)
+        value = number(network, "test", metric)
+        if value is not None:
+            others.append(value)
             costs = cost_text(network)
-            text = percent(accuracy) + (f"  ({costs})" if costs else "")
+            text = figure(metric, value) + (f"  ({costs})" if costs else "")
             rows.append((f"  {network['name']}", text))
     if len(others) > 1:
         mean, deviation = mean_and_deviation(others)
-        rows.append(("  random, mean", f"{100 * mean:.1f} +- {percent(deviation or 0.0)}"))
+        rows.append(("  random, mean", spread(metric, mean, deviation or 0.0)))
     sentence = comparison_text(result)
     return [*rows, *([("comparison", sentence)] if sentence else [])]
 

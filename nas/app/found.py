@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from nas import genotype as files
 from nas.app.session import Session
-from nas.build import plain
+from nas.build import Parts, plain
 from nas.decision import Choice, Genotype
 from nas.errors import GenotypeError
-from nas.space import check_genotype, fingerprint, name_of
+from nas.space import SearchSpace, check_genotype, fingerprint, name_of
 
 MACRO = ("network_channels", "network_cells")  # repeated for people who read the file
 
@@ -18,10 +19,31 @@ def write_genotype(
     session: Session, choices: Genotype, path: Path, epoch: int | None = None
 ) -> files.GenotypeFile:
     """Write a genotype with its space, predicted costs and provenance."""
-    parts = session.parts
-    node = plain(session.cfg)["space"]
+    where = {} if epoch is None else {"epoch": epoch}
+    file = genotype_file(session.parts, choices, session.choices, session.hash, where)
+    files.save(path, file)
+    return file
+
+
+def genotype_file(
+    parts: Parts,
+    choices: Genotype,
+    groups: Mapping[str, str],
+    run: str,
+    where: Mapping[str, int],
+) -> files.GenotypeFile:
+    """The file of a genotype that a run found.
+
+    Args:
+        parts: of the run.
+        choices: the genotype.
+        groups: the choice of every config group.
+        run: the run's own six digits.
+        where: how far the run was.
+    """
+    node = plain(parts.cfg)["space"]
     view = getattr(parts.space, "view", None)
-    file = files.make(
+    return files.make(
         name=name_of(parts.space),
         fingerprint=fingerprint(parts.space),
         choices=choices,
@@ -30,20 +52,22 @@ def write_genotype(
         view=view(choices) if view is not None else None,
         predicted=parts.cost_of(choices),
         provenance={
-            "strategy": session.choices.get("strategy", ""),
-            "data": session.choices.get("data", ""),
-            "seed": int(session.cfg.seed),
-            "run": session.hash,
-            **({} if epoch is None else {"epoch": epoch}),
+            "strategy": groups.get("strategy", ""),
+            "data": groups.get("data", ""),
+            "seed": int(parts.cfg.seed),
+            "run": run,
+            **where,
         },
     )
-    files.save(path, file)
-    return file
 
 
 def read_genotype(session: Session, path: Path) -> dict[str, Choice]:
     """The choices of a genotype file, checked against the run's space."""
-    space = session.parts.space
+    return checked_genotype(session.parts.space, path)
+
+
+def checked_genotype(space: SearchSpace, path: Path) -> dict[str, Choice]:
+    """The choices of a genotype file of a space; GenotypeError where it does not fit."""
     file = files.load(path)
     files.check_space(file, name_of(space), fingerprint(space))
     try:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from nas.app.effect import without_search
 from nas.app.located import locate
 from nas.genotype import load
-from nas.runs.identity import run_hash, source_digest
+from nas.instantiate import check_names
+from nas.plugins import check_granted, sources, targets
+from nas.store.folder import resolve
+from nas.store.identity import run_hash
 
 WITHOUT_EXPERIMENT = {"search": "search", "retrain": "retrain"}
+_OWN_CLASS = re.compile(r"\+*(space|task|data)\._target_=(.+)")
+_OWN_PART = re.compile(r"\++strategy\.([\w.]+)\._target_=(.+)")
+_ADD = re.compile(r"\+*strategy/add(?:@\S+)?=(.+)")
 
 
 def register() -> None:
@@ -23,29 +29,63 @@ def register() -> None:
 
 def name(cfg: DictConfig) -> str:
     """``<experiment>/<space>-<strategy>-s<seed>-<hash6>`` of a composed configuration."""
-    choices: dict[str, Any] = dict(cfg.hydra.runtime.choices)
+    choices = chosen(cfg.hydra)
     verb = str(cfg.hydra.job.config_name)
-    method = str(choices.get("strategy") or genotype_id(cfg))
+    method = str(genotype_id(cfg) if "genotype" in cfg else choices.get("strategy"))
     first = str(choices.get("experiment") or "") or WITHOUT_EXPERIMENT.get(verb, verb)
     first = first if verb == "search" or first == verb else f"{verb}_{first}"
-    last = f"{space_name(cfg, choices)}-{method}-s{cfg.seed}-{identity(cfg)}"
+    last = f"{choices['space']}-{method}-s{cfg.seed}-{identity(cfg)}"
     return f"{_safe(first)}/{_safe(last)}"
 
 
-def space_name(cfg: DictConfig, choices: Mapping[str, Any]) -> str:
-    """The choice in group ``space``, or the class that was named in its place, in lower case."""
-    target = str(cfg.space.get("_target_", ""))
-    return str(choices.get("space") or target.rpartition(".")[2].lower())
+def chosen(hydra: Any) -> dict[str, str]:
+    """The choice in every group, or the class that was named in its place, in lower case.
+
+    A strategy is called by its file, what was added to it, and the classes put in its parts' place.
+    """
+    found = {str(key): str(value) for key, value in hydra.runtime.choices.items() if value}
+    overrides = [str(text) for text in hydra.overrides.task]
+    for text in overrides:
+        if match := _OWN_CLASS.fullmatch(text):
+            found[match[1]] = _class_name(match[2])
+    if "strategy" in found:
+        found["strategy"] += "".join(f"+{part}" for part in _on_top(overrides))
+    return found
+
+
+def _on_top(overrides: Iterable[str]) -> Iterator[str]:
+    for text in overrides:
+        if match := _ADD.fullmatch(text):
+            yield from match[1].strip("[]").replace(" ", "").split(",")
+        elif match := _OWN_PART.fullmatch(text):
+            yield _class_name(match[2])
+
+
+def _class_name(target: str) -> str:
+    return target.strip("'\"").rpartition(".")[2].lower()
 
 
 def identity(cfg: DictConfig) -> str:
     """Six hex digits over settings, data and the source of the user's own modules."""
-    from nas.build import data_source, plain
+    from nas.app.config import data_source, plain
 
+    check_granted(cfg.plugins, cfg.hydra.overrides.task)
     settings = {"verb": str(cfg.hydra.job.config_name), **plain(cfg)}
     if "genotype" in settings:
-        settings["genotype"] = genotype_id(cfg)
-    return run_hash(settings, data_source(cfg).fingerprint(), _sources(tuple(cfg.plugins)))
+        settings = {**without_search(settings), "genotype": genotype_id(cfg)}
+    if settings.get("from"):
+        settings["from"] = resolve(str(cfg["from"]), str(cfg.runs)).label
+    check_names(settings, cfg.plugins)
+    source = data_source(cfg)
+    for place in getattr(source, "places", ()):  # the same data elsewhere are the same data
+        settings["data"].pop(place, None)
+    used = sources([*cfg.plugins, *targets(settings), *_classes(settings.get("formats", ()))])
+    return run_hash(settings, source.fingerprint(), used)
+
+
+def _classes(formats: Iterable[str]) -> list[str]:
+    """Those formats that are classes of a user's own."""
+    return [name for name in map(str, formats) if "." in name]
 
 
 def genotype_id(cfg: DictConfig) -> str:
@@ -54,27 +94,5 @@ def genotype_id(cfg: DictConfig) -> str:
     return str(cfg.genotype) if file is None else load(file).id
 
 
-@lru_cache
-def _sources(plugins: tuple[str, ...]) -> dict[str, str]:
-    import importlib.util
-
-    from nas.errors import ConfigError
-    from nas.instantiate import importable
-
-    importable(plugins)
-    found: dict[str, str] = {}
-    for plugin in plugins:
-        package = plugin.split(".")[0]
-        spec = importlib.util.find_spec(package)
-        if spec is None:
-            raise ConfigError(
-                f"plugins={plugin}: there is no module {package!r} on the path; "
-                "run the command from its folder, or install it"
-            )
-        places = list(spec.submodule_search_locations or []) or [str(spec.origin)]
-        found[package] = source_digest(*places)
-    return found
-
-
 def _safe(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_.-]+", "_", text)
+    return re.sub(r"[^A-Za-z0-9_.+-]+", "_", text)

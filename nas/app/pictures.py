@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from nas.analysis.cells import cells_of
+from nas.analysis.cells import cell_title, cells_of
 from nas.analysis.draw import draw_cell
 from nas.analysis.svg import save_svg
 from nas.decision import Genotype
@@ -27,7 +27,7 @@ def draw_cells(space: SearchSpace, choices: Genotype, folder: Path) -> dict[str,
     graph = graph_of(space, choices)
     if graph is None:
         return {}
-    figures = {cell: draw_cell(graph, cell, f"{cell} cell") for cell in cells_of(graph)}
+    figures = {cell: draw_cell(graph, cell, cell_title(cell)) for cell in cells_of(graph)}
     for cell, figure in figures.items():
-        save_svg(figure, folder / f"{cell}.svg")
+        save_svg(figure, folder / f"{cell or 'cell'}.svg")
     return figures

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 
 from nas import console
 from nas.analysis.summary import seconds
-from nas.app.naming import space_name
+from nas.app.naming import chosen
 from nas.build import Parts, data_source
 from nas.engine.device import set_threads
 from nas.engine.rng import derive_seed, seed_everything
@@ -29,14 +29,14 @@ def plan(cfg: DictConfig, stages: Sequence[str]) -> None:
     """Print steps, estimated time, memory and the size of the space."""
     from hydra.core.hydra_config import HydraConfig
 
-    choices = HydraConfig.get().runtime.choices
+    choices = chosen(HydraConfig.get())
     parts = Parts(cfg, data_source(cfg).load().without("test"))
     set_threads(cfg.threads, parts.data.spec.size)
-    parts.task  # noqa: B018  (checks the data before anything is timed)
+    parts.task, parts.costs  # noqa: B018  (checked before anything is timed)
     rows: list[tuple[str, str]] = [
         (
             "plan",
-            f"{choices.get('strategy', cfg.get('genotype', ''))} on {space_name(cfg, choices)}",
+            f"{cfg.get('genotype') or choices['strategy']} on {choices['space']}",
         ),
         ("folder", str(HydraConfig.get().runtime.output_dir)),
         ("data", f"{choices['data']}: {_counts(parts)}"),

@@ -6,22 +6,21 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
+from nas.analysis.summary import ACCURACY, is_share
 from nas.console import Progress, Task
 
-# What a bar shows of an epoch's metrics, by preference and in few words.
-SHOWN = {
-    "accuracy/validation": "val",
-    "accuracy/train": "train",
-    "accuracy/weights": "train",
-    "entropy/normal": "entropy",
-    "skip/normal": "skip",
-}
+# What a bar shows beside the task's metric, in few words.
+SHOWN = {"entropy/normal": "entropy", "skip/normal": "skip"}
 
 
 class ProgressBars:
-    """Listens to the loop and shows stage, steps, figures and time left."""
+    """Listens to the loop and shows stage, steps, figures and time left.
 
-    def __init__(self) -> None:
+    ``metric`` is the one whose values are shown.
+    """
+
+    def __init__(self, metric: str = ACCURACY) -> None:
+        self.metric = metric
         self._progress = Progress()
         self._task: Task | None = None
 
@@ -53,7 +52,7 @@ class ProgressBars:
     def epoch(self, row: Mapping[str, Any]) -> None:
         """Show the epoch's figures."""
         if self._task is not None:
-            self._task.fields.update(shown(row["metrics"]))
+            self._task.fields.update(shown(row["metrics"], self.metric))
             self._task.advance(0)
 
     def end(self) -> None:
@@ -63,11 +62,13 @@ class ProgressBars:
         self._task = None
 
 
-def shown(metrics: Mapping[str, float]) -> dict[str, str]:
+def shown(metrics: Mapping[str, float], metric: str = ACCURACY) -> dict[str, str]:
     """The few figures that fit beside a bar, as short text."""
+    own = {f"{metric}/validation": "val", f"{metric}/train": "train", f"{metric}/weights": "train"}
     found: dict[str, str] = {}
-    for name, label in SHOWN.items():
+    for name, label in {**own, **SHOWN}.items():
         if name in metrics and label not in found:
             value = metrics[name]
-            found[label] = f"{100 * value:.1f}" if name.startswith("accuracy") else f"{value:.3g}"
+            share = name in own and is_share(metric)
+            found[label] = f"{100 * value:.1f}" if share else f"{value:.3g}"
     return found

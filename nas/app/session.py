@@ -12,23 +12,24 @@ from omegaconf import DictConfig, OmegaConf
 
 from nas import console
 from nas.app.board import Board
-from nas.app.naming import space_name
+from nas.app.finished import check_same
+from nas.app.naming import chosen
 from nas.app.progress import ProgressBars
 from nas.build import Parts, data_source, plain
-from nas.data import check_record, split_record
+from nas.data import check_record, describe, split_record
+from nas.dataspec import DataSpec
 from nas.engine.checkpoint import Checkpointer
 from nas.engine.device import pick_device, set_threads
 from nas.engine.loop import Job, Loop, Outcome
 from nas.engine.signals import InterruptedRunError, Stopper
 from nas.errors import ConfigError, NasError
 from nas.files import make_directory, read_json, remove_temporaries, write_atomic, write_json
-from nas.runs.environment import environment
-from nas.runs.folder import RunFolder
-from nas.runs.identity import own_source_digest
-from nas.runs.metrics import MetricsFile
+from nas.store.environment import continued, environment, sources
+from nas.store.folder import GOING, GONE, RunFolder
+from nas.store.identity import own_source_digest
+from nas.store.metrics import MetricsFile
 
 RESUME = ("auto", "never", "must", "force")
-GOING, GONE = ".going", ".gone"  # folders inside the run's, for what is being removed
 
 
 @dataclass
@@ -59,6 +60,7 @@ class Session:
         if loaded is not None:
             console.say(f"{stage}: resumed from epoch {loaded.epoch} ({loaded.path.name})")
         self.folder.set_status("running", stage=stage)
+        self.bars.metric = self.parts.task.primary
         loop = Loop(
             checkpointer,
             MetricsFile(self.folder.metrics),
@@ -76,14 +78,17 @@ def opened(cfg: DictConfig, stages: Sequence[str]) -> Iterator[Session]:
 
     hydra = HydraConfig.get()
     folder = RunFolder.create(hydra.runtime.output_dir)
-    choices = {str(key): str(value) for key, value in hydra.runtime.choices.items() if value}
-    choices["space"] = space_name(cfg, choices)
+    choices = chosen(hydra)
+    if "genotype" in cfg:  # no strategy had a part in it
+        del choices["strategy"]
     with folder.lock():
         _tidy(folder)
         _prepare(cfg, folder)
         data = data_source(cfg).load()
         set_threads(cfg.threads, data.spec.size)
-        _write_inputs(cfg, folder, split_record(data))
+        console.table(describe(data))
+        _write_inputs(cfg, folder, split_record(data), data.spec)
+        _write_environment(cfg, folder, data.fingerprint, choices)
         check_record(data, read_json(folder.splits))
         with Stopper() as stopper, ProgressBars() as bars:
             # The test split is handed to `evaluate` alone: parts of a search never hold it.
@@ -130,8 +135,9 @@ def _prepare(cfg: DictConfig, folder: RunFolder) -> None:
         return
     if cfg.resume == "must" and not started:
         raise NasError(f"resume=must, but nothing was started in {folder.path}; use resume=auto")
+    check_same(cfg, folder)
     if started and cfg.resume != "force":
-        before = read_json(folder.env).get("source")
+        before = sources(read_json(folder.env))[-1]
         if before != own_source_digest():
             raise NasError(
                 f"{folder.path} was begun by another version of nas; resume=force goes on with "
@@ -156,11 +162,28 @@ def _tidy(folder: RunFolder) -> None:
         remove_temporaries(place)
 
 
-def _write_inputs(cfg: DictConfig, folder: RunFolder, splits: Mapping[str, Any]) -> None:
+def _write_inputs(
+    cfg: DictConfig, folder: RunFolder, splits: Mapping[str, Any], spec: DataSpec
+) -> None:
     if not folder.config.is_file():
         write_atomic(folder.config, OmegaConf.to_yaml(OmegaConf.create(plain(cfg))))
     if not folder.splits.is_file():
         write_json(folder.splits, splits)
-    if not folder.env.is_file():
+    if not folder.data.is_file():
+        write_json(folder.data, spec.to_json())
+
+
+def _write_environment(
+    cfg: DictConfig, folder: RunFolder, data: str, choices: Mapping[str, str]
+) -> None:
+    """Record where the run began; where ``resume=force`` lets it go on, by which source."""
+    from hydra.core.hydra_config import HydraConfig
+
+    if folder.env.is_file():
+        record = continued(read_json(folder.env), own_source_digest())
+    else:
+        overrides = [str(text) for text in HydraConfig.get().overrides.task]
         device = str(pick_device(cfg.device))
-        write_json(folder.env, environment(str(splits["fingerprint"]), device=device))
+        own = {group: choice for group, choice in choices.items() if "hydra/" not in group}
+        record = environment(data, device=device, choices=own, overrides=overrides)
+    write_json(folder.env, record)

@@ -1,26 +1,25 @@
-"""The run verbs: which stages each runs, on which folder, and what it prints at the end."""
+"""The run verbs: which stages each runs, on which folder, and what it prints at the end.
+
+What needs torch is imported where it is used: a run that is finished is told without it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from nas import console
 from nas.analysis.summary import final_rows
-from nas.app.given import place_genotype
-from nas.app.lengths import check_lengths
+from nas.app.finished import already, finished
 from nas.app.located import locate
-from nas.app.plan import plan, remove_empty
-from nas.app.session import opened
-from nas.app.stages import STAGES, check_order, check_stages, missing, run_stages
-from nas.errors import ConfigError, NasError
+from nas.app.stages import STAGES, check_order, check_stages, run_stages
+from nas.errors import ConfigError
 from nas.files import read_json
-from nas.runs.folder import RunFolder, resolve
-from nas.runs.identity import own_source_digest
+from nas.plugins import words
+from nas.store.folder import RunFolder, resolve
 
 RETRAINING = ("retrain", "evaluate", "export", "report")
 
@@ -38,27 +37,36 @@ def retrain(cfg: DictConfig) -> float | None:
 def _staged(cfg: DictConfig, known: tuple[str, ...]) -> float | None:
     from hydra.core.hydra_config import HydraConfig
 
-    if cfg.mode not in ("run", "plan"):
-        raise ConfigError(f"mode must be run or plan, got {cfg.mode!r}")
-    _watch_gradients(cfg)
-    check_lengths(cfg)
     stages = check_stages(list(cfg.stages), known)
     folder = RunFolder(_path(HydraConfig.get().runtime.output_dir))
     if cfg.mode == "plan":
-        try:
-            plan(cfg, stages)
-        finally:
-            remove_empty(folder.path)
+        _planned(cfg, stages, folder)
         return None
-    if not cfg.fresh and cfg.resume != "never" and not missing(folder.path, stages):
-        status = folder.status()
-        if status.state == "interrupted":  # after its last file, before it could say so
-            status = folder.set_status("finished", stage="")
-        when = status.finished or status.updated
-        console.say(f"already finished {when}, {made_by(folder)}; fresh=true runs it again")
+    if finished(cfg, folder, stages):
+        sentence = already(folder)
+        if not _in_sweep():
+            console.say(sentence)
         folder.point_latest()
-        return close(folder)
+        return close(folder, cfg.plugins)
     check_order(folder.path, stages, known)
+    return _run(cfg, stages, folder)
+
+
+def _planned(cfg: DictConfig, stages: Sequence[str], folder: RunFolder) -> None:
+    from nas.app.plan import plan, remove_empty
+
+    _watch_gradients(cfg)
+    try:
+        plan(cfg, stages)
+    finally:
+        remove_empty(folder.path)
+
+
+def _run(cfg: DictConfig, stages: Sequence[str], folder: RunFolder) -> float | None:
+    from nas.app.given import place_genotype
+    from nas.app.session import opened
+
+    _watch_gradients(cfg)
     # Located before the run's own folder may become the latest.
     given = locate(str(cfg.genotype), str(cfg.runs)) if "genotype" in cfg else None
     with opened(cfg, stages) as session:
@@ -66,28 +74,43 @@ def _staged(cfg: DictConfig, known: tuple[str, ...]) -> float | None:
             place_genotype(session, given)
         folder.point_latest()
         run_stages(session)
-    return close(folder)
+    return close(folder, cfg.plugins)
 
 
 def evaluate(cfg: DictConfig) -> float | None:
     """``nas evaluate RUN``: the test split, with the weights that the run stored."""
-    from nas.app.stages.evaluate import test_figures
+    from nas.app.stages.evaluate import supernet_figures, test_figures
 
+    if cfg.weights not in ("retrained", "supernet"):
+        raise ConfigError(f"weights must be retrained or supernet, got {cfg.weights!r}")
+    if cfg.genotype is not None and cfg.weights == "retrained":
+        raise ConfigError(
+            f"only the run's own genotype was retrained; genotype={cfg.genotype} "
+            "needs weights=supernet"
+        )
     with reopened(cfg) as session:
-        found = test_figures(session, "found")
+        if cfg.weights == "supernet":
+            found = supernet_figures(session, cfg.genotype)
+        else:
+            found = {"test": dict(test_figures(session, "found"))}
         metric = session.parts.task.primary
-    rows = [("run", session.folder.path), *((k, _figure(v)) for k, v in found.items())]
+    rows = [("run", session.folder.path), ("weights", cfg.weights)]
+    for split, figures in found.items():
+        rows += [(f"{split} {name}", _figure(value)) for name, value in figures.items()]
     console.table(rows)
-    console.emit_if_wanted({"run": session.folder.path, "test": found})
-    return float(found[metric])
+    console.emit_if_wanted({"run": session.folder.path, "weights": cfg.weights, **found})
+    return float(found["test"][metric])
 
 
 def export(cfg: DictConfig) -> float | None:
-    """``nas export RUN``: the retrained network in other formats."""
+    """``nas export RUN``: the retrained network in other formats; its report shows them."""
     from nas.app.stages.export import write_formats
+    from nas.app.stages.report import report
 
     with reopened(cfg) as session:
         records = write_formats(session, list(cfg.formats))
+        if session.folder.result.is_file():
+            report(session)
     rows = [
         (r.format, r.status if r.path is None else r.path, _difference(r.largest_difference))
         for r in records
@@ -99,15 +122,22 @@ def export(cfg: DictConfig) -> float | None:
     return None
 
 
-def close(folder: RunFolder) -> float | None:
-    """Print the closing table of a run; returns what a sweeper may choose by."""
-    if not folder.result.is_file():
+def close(folder: RunFolder, plugins: Sequence[str] = ()) -> float | None:
+    """Print the closing table of a run; returns what a sweeper may choose by.
+
+    A sweep prints one table of all its jobs in the end.
+    """
+    result = read_json(folder.result) if folder.result.is_file() else None
+    if _in_sweep():
+        return None if result is None else chosen_by(result)
+    if result is None:
         console.say(f"done    {folder.path}")
         return None
-    result = read_json(folder.result)
     console.table(final_rows(result, folder.path))
     name = "latest" if folder.path.parent.parent == Path("runs") else folder.path
-    console.say(f"next    nas show {name} · nas evaluate {name} · nas search strategy=darts")
+    given = words(plugins)
+    looks = f"nas show {name}{given} · nas evaluate {name}{given}"
+    console.say(f"next    {looks} · nas search strategy=darts")
     return chosen_by(result)
 
 
@@ -119,34 +149,27 @@ def chosen_by(result: Mapping[str, Any]) -> float | None:
     return None
 
 
+def _in_sweep() -> bool:
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    return HydraConfig.get().mode == RunMode.MULTIRUN
+
+
 def _watch_gradients(cfg: DictConfig) -> None:
+    import torch
+
     torch.autograd.set_detect_anomaly(bool(cfg.debug.anomaly))
 
 
 def reopened(cfg: DictConfig) -> Any:
     """A session on the folder of an earlier run, with that run's settings."""
-    from nas.app.reopen import reopen
+    from nas.app.reopen import reopen, saved_config
 
     folder = resolve(str(cfg.run), str(cfg.runs))
-    if not folder.config.is_file():
-        raise NasError(f"{folder.path} holds no config.yaml; it is not the folder of a run")
-    saved = OmegaConf.load(folder.config)
-    assert isinstance(saved, DictConfig)
+    saved = saved_config(folder, list(cfg.plugins))
     saved.device = cfg.get("device", "cpu")
-    unasked = sorted(set(saved.plugins) - set(cfg.plugins))
-    if unasked:
-        raise ConfigError(
-            f"{folder.path} was made with modules of a user's own; if you trust them, "
-            f"add plugins=[{','.join(saved.plugins)}] to the command"
-        )
     return reopen(saved, folder)
-
-
-def made_by(folder: RunFolder) -> str:
-    """The version of nas that a run was made by, and whether it is today's."""
-    source = str(read_json(folder.env).get("source", "unknown"))
-    same = "" if source == own_source_digest() else " (not the one you have now)"
-    return f"code {source[:4]}{same}"
 
 
 def _path(text: str) -> Path:
@@ -157,7 +180,9 @@ def _path(text: str) -> Path:
 
 
 def _figure(value: float) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.4g}" if 0 < abs(value) < 0.01 else f"{value:.4f}"  # four digits either way
 
 
 def _difference(value: float | None) -> str:

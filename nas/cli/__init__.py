@@ -38,10 +38,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except Exception as error:
         if not _traceback_if_wanted():
-            text = " ".join(str(error).split()) or "no message"
-            again = f"run it again with {DEBUG}=1 to see where"
-            console.fail(f"this should not happen ({type(error).__name__}: {text}); {again}")
+            console.fail(_unexpected(error))
         return 1
+
+
+def _unexpected(error: Exception) -> str:
+    from nas.plugins import raised_in
+
+    text = f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"
+    if place := raised_in(error):
+        return f"{place}: {text}; {DEBUG}=1 shows the whole traceback"
+    return f"this should not happen ({text}); run it again with {DEBUG}=1 to see where"
 
 
 def exit_code(error: NasError) -> int:
@@ -64,9 +71,15 @@ def _dispatch(args: list[str]) -> int:
     verb = _verb(args[0])
     rest = args[1:]
     if any(word in HELP for word in rest):
-        helping.verb_help(verb)
+        from nas.cli.paths import shipped_folders, typed_folders
+
+        helping.verb_help(verb, [*shipped_folders(), *typed_folders(rest)])
         return 0
-    return _run(verb, rest) if verb.kind == "run" else _look(verb, rest)
+    if verb.kind == "run":
+        return _run(verb, rest)
+    from nas.cli.look import run
+
+    return run(verb, rest)
 
 
 def _verb(word: str) -> Verb:
@@ -83,39 +96,6 @@ def _run(verb: Verb, rest: list[str]) -> int:
     from nas.cli.positional import parse
 
     return run(parse(verb, rest))
-
-
-def _look(verb: Verb, rest: list[str]) -> int:
-    json = "--json" in rest
-    words = [word for word in rest if word != "--json"]
-    unknown = [word for word in words if word.startswith("-")]
-    if unknown:
-        raise ConfigError(
-            f"unknown option {unknown[0]!r}{nearest(unknown[0], ('--json', '--help'))}"
-        )
-    allowed = 1 if verb.positional else 0
-    if len(words) > allowed:
-        raise ConfigError(f"unexpected {words[allowed]!r}; usage: {verb.usage}")
-    return _look_at(verb.name, words, json)
-
-
-def _look_at(name: str, words: list[str], json: bool) -> int:
-    if name == "help":
-        from nas.cli.help import explain
-
-        explain(words)
-        return 0
-    if name == "ls":
-        from nas.cli.ls import ls
-
-        return ls(words[0] if words else "runs", json=json)
-    if name == "show":
-        from nas.cli.show import show
-
-        return show(words[0] if words else "latest", json=json)
-    from nas.cli.doctor import doctor
-
-    return doctor(json=json)
 
 
 def _traceback_if_wanted() -> bool:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from nas.cli.help import groups
-from nas.cli.paths import config_dir
+from nas.cli.paths import config_dir, shipped_folders, with_search_path
 
 if TYPE_CHECKING:
     from nas.cli.positional import Line
@@ -21,7 +21,7 @@ VERSION_BASE = "1.3"
 
 def choices_of(line: Line) -> dict[str, list[str]]:
     """Return the groups and their choices, the user's own folders included."""
-    return groups((config_dir(), *line.config_dirs))
+    return groups((*shipped_folders(), *line.config_dirs))
 
 
 def defaults(line: Line) -> DictConfig | None:
@@ -39,11 +39,28 @@ def defaults(line: Line) -> DictConfig | None:
     return _compose(line, []) if found is None else found
 
 
+def is_partial(line: Line, node: str) -> bool:
+    """Tell whether a node of the settings, as the groups give it, says ``_partial_: true``."""
+    cfg = defaults(line)
+    return cfg is not None and OmegaConf.select(cfg, f"{node}._partial_") is True
+
+
+def composed(line: Line, overrides: Sequence[str], *, hydra: bool = False) -> DictConfig:
+    """Compose the verb's settings with ``overrides``, Hydra's own among them if ``hydra``.
+
+    Raises what Hydra and OmegaConf raise.
+    """
+    found = with_search_path(overrides, line.config_dirs)
+    with initialize_config_dir(str(config_dir()), version_base=VERSION_BASE):
+        return compose(line.verb.name, overrides=found, return_hydra_config=hydra)
+
+
 def _compose(line: Line, overrides: Sequence[str]) -> DictConfig | None:
-    own = ",".join(f"'file://{folder.resolve()}'" for folder in line.config_dirs)
-    search = [f"hydra.searchpath=[{own}]"] if own else []
     try:
-        with initialize_config_dir(str(config_dir()), version_base=VERSION_BASE):
-            return compose(line.verb.name, overrides=[*overrides, *search])
+        return composed(line, overrides)
     except (HydraException, OmegaConfBaseException, ValueError):
         return None
+    except Exception as error:
+        if type(error).__module__.startswith("yaml"):  # a damaged file: Hydra meets it again
+            return None
+        raise

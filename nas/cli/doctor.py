@@ -19,6 +19,7 @@ from packaging.version import Version
 
 import nas
 from nas import console
+from nas.cli.look import Look
 
 State = Literal["ok", "note", "fails"]
 DISTRIBUTION = "diffnas"
@@ -36,6 +37,11 @@ class Check:
     state: State
     text: str
     remedy: str = ""
+
+
+def look(line: Look) -> int:
+    """``nas doctor``."""
+    return doctor(json=line.json)
 
 
 def doctor(*, json: bool) -> int:

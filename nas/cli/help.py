@@ -9,12 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nas import __version__
-from nas.cli.paths import config_dir
+from nas.cli.paths import shipped_folders
 from nas.cli.verbs import VERBS, Verb
 from nas.console import console, say, table
 from nas.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from nas.cli.look import Look
 
 GROUPS = {
     "experiment": "a ready-made combination of the groups below",
@@ -66,7 +70,7 @@ def verb_help(verb: Verb, folders: Sequence[Path] | None = None) -> None:
     say(f"usage: {verb.usage}")
     say(verb.help)
     if verb.kind == "run":
-        folders = folders or (config_dir(),)
+        folders = folders or shipped_folders()
         _groups(verb, folders)
         _settings(verb, folders[0])
         say()
@@ -74,10 +78,21 @@ def verb_help(verb: Verb, folders: Sequence[Path] | None = None) -> None:
         shown = [row for row in OPTIONS if verb.plans or row[0] != "--plan"]
         table((f"  {name}", text) for name, text in shown)
     elif verb.name != "help":
+        from nas.cli.look import COMMON
+
+        say()
+        say("settings (key=value)", style="bold")
+        table((f"  {name}", text) for name, text in {**dict(verb.settings), **COMMON}.items())
         say()
         say("options", style="bold")
         table([("  --json", "print JSON")])
     _examples(verb.examples)
+
+
+def look(line: Look) -> int:
+    """``nas help [VERB]``."""
+    explain(line.words)
+    return 0
 
 
 def explain(words: Sequence[str]) -> None:
@@ -102,7 +117,7 @@ def _examples(examples: Iterable[tuple[str, str]]) -> None:
 
 def _groups(verb: Verb, folders: Sequence[Path]) -> None:
     found = groups(folders)
-    used = used_groups(folders[0] / f"{verb.name}.yaml")
+    used = used_groups(folders[0] / f"{verb.name}.yaml") - set(verb.unused)
     shown = [group for group in sort_groups(found) if group in used]
     if shown:
         say()
@@ -137,7 +152,8 @@ def groups(folders: Sequence[Path]) -> dict[str, list[str]]:
     for folder in folders:
         for file in folder.glob("*/**/*.yaml"):
             group = file.parent.relative_to(folder).as_posix()
-            if not group.startswith("hydra") and not file.stem.startswith("_"):
+            hidden = any(part.startswith("_") for part in (*group.split("/"), file.stem))
+            if not group.startswith("hydra") and not hidden:
                 found.setdefault(group, set()).add(file.stem)
     return {group: sorted(choices) for group, choices in sorted(found.items())}
 

@@ -5,22 +5,23 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO, cast
 
 from nas import console
-from nas.cli.paths import config_dir
+from nas.app.refused import STOPPED
+from nas.cli.paths import config_dir, with_search_path
 from nas.errors import NasError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from nas.app.sweep import Sweep
     from nas.cli.positional import Line
 
 _NOISE = "Error executing job with overrides"
-_STOPPED = 128  # statuses from here on mean that a signal stopped the job
 
 
 def run(line: Line) -> int:
@@ -29,27 +30,41 @@ def run(line: Line) -> int:
     Raises:
         NasError: a mistake of the user, translated from Hydra's where it is one of the settings.
     """
+    status, _ = run_jobs(line)
+    return status
+
+
+def run_jobs(line: Line) -> tuple[int, list[Path]]:
+    """Run the verb of ``line``; return the exit status and the folders of the jobs that ended well.
+
+    Raises as `run` does.
+    """
     console.configure(quiet=line.quiet, json=line.json)
+    jobs = Jobs(line)
     try:
-        return _run(line)
+        return _run(line, jobs), jobs.folders
     finally:
         console.configure()
 
 
-def _run(line: Line) -> int:
+def _run(line: Line, jobs: Jobs) -> int:
     import hydra
 
     import nas.app  # noqa: F401  (registers the resolvers that the run folders use)
     from nas.cli import mistakes
+    from nas.cli.adds import check_adds
     from nas.cli.compose import VERSION_BASE
+    from nas.cli.folders import check_folders
     from nas.cli.values import check_types
 
-    jobs = Jobs(line)
+    check_folders(line)
+    check_adds(line)
     check_types(line)
+    jobs.prepare()
     application = hydra.main(
         config_path=str(config_dir()), config_name=line.verb.name, version_base=VERSION_BASE
     )(jobs.task)
-    with _hydra_arguments(line):
+    with jobs.closing(), _hydra_arguments(line, jobs.places):
         try:
             application()
         except SystemExit as stop:  # Hydra's parser and --hydra-help
@@ -68,39 +83,87 @@ class Jobs:
         self.line = line
         self.failed: list[Exception] = []
         self.done = 0
+        self.folders: list[Path] = []  # of the jobs that ended well
+        self.sweep: Sweep | None = None
+
+    def prepare(self) -> None:
+        """Make the sweep of a line that is one."""
+        if self.line.multirun:
+            from nas.app.sweep import Sweep
+
+            self.sweep = Sweep(self.line.verb.name, self.line.overrides)
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """What tells Hydra where the sweep and its jobs are."""
+        return () if self.sweep is None else self.sweep.settings
+
+    @contextmanager
+    def closing(self) -> Iterator[None]:
+        """End the sweep with its table, also where it was stopped."""
+        try:
+            yield
+        finally:
+            if self.sweep is not None:
+                console.configure(quiet=self.line.quiet, json=self.line.json)
+                self.sweep.close(_runs(self.line))
 
     @property
     def task(self) -> Callable[[DictConfig], float | None]:
         """Return the function for Hydra; it keeps what was raised, so that Hydra stays silent."""
 
         def task(cfg: DictConfig) -> float | None:
-            console.configure(quiet=self.line.quiet, json=self.line.json)
-            sys.argv = list(self.line.command)  # what a run records as its command
             try:
-                value = run_job(self.line.verb.name, cfg)
+                value = self._run(cfg) if self.sweep is None else self._run_in_sweep(cfg)
             except Exception as error:
                 self.failed.append(error)
-                if not self.line.multirun:
+                if self.sweep is None:
                     return None
-                if getattr(error, "exit_code", 0) >= _STOPPED:
+                if getattr(error, "exit_code", 0) >= STOPPED:
                     # Hydra would take a stopped job for a failed one and start the next.
                     raise KeyboardInterrupt(str(error)) from error
-                self._tell(error)
                 raise
             self.done += 1
+            self.folders.append(_folder())
             return value
 
         return task
 
-    def _tell(self, error: Exception) -> None:
-        """Say which job of a sweep failed, and why, while the others go on."""
+    def _run(self, cfg: DictConfig) -> float | None:
+        console.configure(quiet=self.line.quiet, json=self.line.json)
+        sys.argv = list(self.line.command)  # what a run records as its command
+        return run_job(self.line.verb.name, cfg, self.line.typed)
+
+    def _run_in_sweep(self, cfg: DictConfig) -> float | None:
         from hydra.core.hydra_config import HydraConfig
 
+        assert self.sweep is not None
+        job = [str(text) for text in HydraConfig.get().overrides.task]
+        sys.argv = ["nas", self.line.verb.name, *job]  # what repeats this run alone
+        # With --json the sweep prints one document at its end, and its jobs none.
+        console.configure(quiet=self.line.quiet)
+        aside = redirect_stdout(sys.stderr) if self.line.json else nullcontext()
+        try:
+            with aside:
+                value = run_job(self.line.verb.name, cfg, self.line.typed, self.sweep.begin)
+        except BaseException as error:
+            sentence = self._sentence(error)
+            self.sweep.end(cfg, error, sentence)
+            if isinstance(error, Exception) and getattr(error, "exit_code", 0) < STOPPED:
+                console.fail(f"{self.sweep.label}: {sentence}")
+            raise
+        with redirect_stdout(sys.stderr) if self.line.json else nullcontext():
+            self.sweep.end(cfg, None)
+        return value
+
+    def _sentence(self, error: BaseException) -> str:
+        """Say why a job of a sweep failed, while the others go on."""
         from nas.cli import mistakes
 
+        if not isinstance(error, Exception):
+            return "stopped; the same command resumes it"
         known = mistakes.explain_job(error, self.line)
-        text = str(known) if isinstance(known, NasError) else f"{type(known).__name__}: {known}"
-        console.fail(f"{' '.join(HydraConfig.get().overrides.task)}: {text}")
+        return str(known) if isinstance(known, NasError) else f"{type(known).__name__}: {known}"
 
     def finish(self) -> int:
         """Return 0 when every job ended well.
@@ -113,11 +176,11 @@ class Jobs:
         if not self.failed:
             return 0
         error = self.failed[-1]
-        if not self.line.multirun:
+        if self.sweep is None or self.sweep.folder is None:
             _raise(mistakes.explain_job(error, self.line), error)
-        total = self.done + len(self.failed)
-        summary = NasError(f"{len(self.failed)} of {total} jobs failed; 'nas ls' shows which")
-        raise summary from error
+        count, total = len(self.failed), self.done + len(self.failed)
+        where = f"; {self.sweep.folder.markdown} says why" if self.sweep.writes else ""
+        raise NasError(f"{count} of {total} jobs failed{where}") from error
 
 
 def _raise(told: Exception, error: Exception) -> NoReturn:
@@ -126,15 +189,32 @@ def _raise(told: Exception, error: Exception) -> NoReturn:
     raise told from error
 
 
-def run_job(verb: str, cfg: DictConfig) -> float | None:
-    """Run one composed job; with ``--json`` print its result unless the verb did so itself."""
+def _folder() -> Path:
+    from hydra.core.hydra_config import HydraConfig
+
+    return Path(HydraConfig.get().runtime.output_dir)
+
+
+def run_job(
+    verb: str,
+    cfg: DictConfig,
+    typed: Sequence[str] = (),
+    begin: Callable[[DictConfig], None] = lambda cfg: None,
+) -> float | None:
+    """Run one composed job; with ``--json`` print its result unless the verb did so itself.
+
+    ``begin`` is called first. A job that is refused before it does anything leaves no folder.
+    """
     from hydra.core.hydra_config import HydraConfig
 
     from nas.app import run as run_verb
+    from nas.app.refused import nothing_left
     from nas.cli.ls import read_result
-    from nas.runs.folder import RunFolder
+    from nas.store.folder import RunFolder
 
-    value = run_verb(verb, cfg)
+    with nothing_left(_folder(), Path(str(cfg.get("runs", "runs")))):
+        begin(cfg)
+        value = run_verb(verb, cfg, typed)
     if console.json_wanted() and not console.json_emitted():
         folder = RunFolder(Path(HydraConfig.get().runtime.output_dir))
         told: dict[str, object] = {"verb": verb, "value": value}
@@ -144,8 +224,14 @@ def run_job(verb: str, cfg: DictConfig) -> float | None:
     return value
 
 
+def _runs(line: Line) -> str:
+    """The folder of all runs as the line says it; for a sweep that Hydra never came to."""
+    given = [text.partition("=")[2] for text in line.overrides if text.startswith("runs=")]
+    return [*given, "runs"][0].strip("'\"")
+
+
 @contextmanager
-def _hydra_arguments(line: Line) -> Iterator[None]:
+def _hydra_arguments(line: Line, places: Sequence[str]) -> Iterator[None]:
     """Hand the line to Hydra by ``sys.argv``, and let exceptions through to us."""
     silent = [
         f"{group}=none"
@@ -156,7 +242,8 @@ def _hydra_arguments(line: Line) -> Iterator[None]:
     argv, full = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
-    sys.argv = ["nas", *line.options, *silent, *named, *line.overrides]
+    settings = [*silent, *named, *places, *with_search_path(line.overrides)]
+    sys.argv = ["nas", *line.options, *settings]
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         with redirect_stderr(cast(TextIO, _WithoutNoise(sys.stderr))):

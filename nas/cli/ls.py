@@ -8,13 +8,26 @@ from pathlib import Path
 from typing import Any
 
 from nas import console
-from nas.analysis.summary import millions, number, percent
+from nas.analysis.summary import (
+    ACCURACY,
+    figure,
+    in_words,
+    is_share,
+    metric_of,
+    millions,
+    number,
+)
+from nas.cli.look import Look
 from nas.errors import ConfigError, NasError
 from nas.files import read_json
-from nas.runs.folder import RunFolder, Status, runs
+from nas.store.folder import RunFolder, Status, runs
 
-_COLUMNS = ("run", "state", "test %", "parameters", "MACs", "updated")
 _COPIED = ("experiment", "space", "strategy", "data", "seed", "preset", "genotype_id")
+
+
+def look(line: Look) -> int:
+    """``nas ls [FOLDER]``."""
+    return ls(line.word(0, line.runs), json=line.json)
 
 
 def ls(folder: str, *, json: bool) -> int:
@@ -32,7 +45,10 @@ def ls(folder: str, *, json: bool) -> int:
     elif not found:
         console.say(f"no runs under {root}; 'nas search' makes the first one")
     else:
-        console.table((_cells(row) for row in found), _COLUMNS)
+        metrics = {row["metric"] for row in found if row["metric"]} or {ACCURACY}
+        common = metrics.pop() if len(metrics) == 1 else ""
+        head = ("run", "state", _test_head(common), "parameters", "MACs", "updated")
+        console.table((_cells(row, common) for row in found), head)
         console.say()
         console.say(f"next  nas show {found[0]['folder']}")
     return 0
@@ -41,8 +57,9 @@ def ls(folder: str, *, json: bool) -> int:
 def rows(root: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """Return one dict per run under ``root`` (the folder of all runs, or of one experiment).
 
-    It holds the folder, the state, the times, what was run, and the found network's test accuracy
-    (0 to 1), parameters and MACs; what is not known, or damaged, is None.
+    It holds the folder, the state, the times, what was run, and the found network's parameters,
+    MACs and value (``test``) of the task's ``metric`` on the test split; ``test_accuracy`` is that
+    value where the metric is the accuracy. What is not known, or damaged, is None.
     """
     folder = Path(root)
     found = runs(folder) or [run for run in runs(folder.parent) if run[0].path.parent == folder]
@@ -55,8 +72,10 @@ def _row(run: RunFolder, status: Status) -> dict[str, Any]:
     network = found_network(result)
     row |= {key: result.get(key) for key in _COPIED}
     row |= {key: number(network, key) for key in ("parameters", "macs")}
-    row["test_accuracy"] = number(network, "test", "accuracy")
-    return row
+    metric = metric_of(result)
+    value = number(network, "test", metric)
+    row["test_accuracy"] = value if metric == ACCURACY else None
+    return row | {"metric": metric if result else None, "test": value}
 
 
 def read_result(run: RunFolder) -> dict[str, Any]:
@@ -77,12 +96,24 @@ def found_network(result: dict[str, Any]) -> dict[str, Any]:
     return next((net for net in listed if net.get("name") == "found"), {})
 
 
-def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    accuracy = row["test_accuracy"]
+def _cells(row: dict[str, Any], common: str) -> tuple[str, ...]:
     return (
         row["name"],
         row["state"],
-        "" if accuracy is None else percent(accuracy).removesuffix(" %"),
+        "" if row["test"] is None else _test_cell(row["metric"], row["test"], common),
         *("" if count is None else millions(count) for count in (row["parameters"], row["macs"])),
         row["updated"][:16].replace("T", " "),
     )
+
+
+def _test_head(common: str) -> str:
+    """The head of the column of test values: a metric that all runs have is named there once."""
+    if is_share(common):
+        return "test %" if common == ACCURACY else f"test {in_words(common)} %"
+    return f"test {in_words(common)}".rstrip()
+
+
+def _test_cell(metric: str, value: float, common: str) -> str:
+    if common:
+        return figure(metric, value).removesuffix(" %")
+    return f"{in_words(metric)} {figure(metric, value)}"

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException, ValidationError
 
 from nas.cli.compose import choices_of, defaults
-from nas.cli.paths import config_dir
+from nas.cli.paths import config_dir, shipped_folders
 from nas.errors import ConfigError, NasError, nearest
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ def _sentence(error: BaseException, line: Line) -> str | None:
             return _wrong_type(link)
         if type(link).__module__.startswith("yaml"):
             return _damaged_yaml(link)
+        if isinstance(link, UnicodeDecodeError):
+            return _no_text(line)
         if isinstance(link, MissingMandatoryValue):
             return _missing_value(str(link), line)
     text = str(error)
@@ -100,6 +102,17 @@ def _damaged_yaml(error: BaseException) -> str:
     return f"{place}: this is not YAML ({problem})"
 
 
+def _no_text(line: Line) -> str | None:
+    """Name the user's config that is no text; None where all of them are."""
+    for folder in line.config_dirs:
+        for file in sorted(folder.glob("**/*.yaml")):
+            try:
+                file.read_text(encoding="utf-8")
+            except UnicodeDecodeError:
+                return f"{file}: this is not YAML (it is not text in UTF-8)"
+    return None
+
+
 def _syntax(error: OverrideParseException) -> str:
     key, equal, _ = error.override.partition("=")
     if not equal:
@@ -124,6 +137,11 @@ def _no_such_choice(error: MissingConfigException, line: Line) -> str:
     where = _asked_in(group, choice, line)
     if not choice:
         return f"{where}{group} needs a value: {listed}"
+    if f"{group}={choice}" in set(line.overrides) - set(line.typed):
+        return (
+            f"that run was made with {group}={choice}, which is no choice here; add the "
+            f"--config-dir of its command, or choose another {group}"
+        )
     hint = nearest(choice, choices)
     return f"{where}unknown {group} {choice!r}{hint or ';'} {_bracketed(listed, bool(hint))}"
 
@@ -133,7 +151,7 @@ def _asked_in(group: str, choice: str, line: Line) -> str:
     if any(text.lstrip("+").startswith(f"{group}=") for text in line.overrides):
         return ""
     asks = re.compile(rf"^\s*- .*\b{re.escape(group)}(@\S+)?:\s*{re.escape(choice)}\s*(#|$)", re.M)
-    for folder in (*line.config_dirs, config_dir()):
+    for folder in (*line.config_dirs, *shipped_folders()):
         for file in sorted(folder.glob("**/*.yaml")):
             if asks.search(file.read_text(encoding="utf-8", errors="replace")):
                 return f"{file.relative_to(folder)}: "
@@ -176,6 +194,8 @@ def _suggestion(name: str, known: Sequence[str], choices: dict[str, list[str]], 
     parent, _, leaf = name.rpartition(".")
     siblings = [key[len(parent) + 1 :] for key in known if parent and key.startswith(f"{parent}.")]
     siblings = [key for key in siblings if "." not in key]
+    if parent == "budget" and f"cost.{leaf}" in known:
+        return f"; to limit a cost that is not shipped, add it: +{name}=VALUE"
     if siblings:
         hint = nearest(leaf, siblings)
         if hint:

@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nas.cli.help import groups
-from nas.cli.own_class import replace_group
-from nas.cli.paths import config_dir
+from nas.cli.inherited import inherited, pinned, saved_overrides, without
+from nas.cli.own_class import named_nodes, replace_classes
+from nas.cli.paths import shipped_folders
 from nas.cli.verbs import Verb
 from nas.errors import ConfigError, nearest
+from nas.plugins import granted
 
+ADDS = "strategy/add"
 SWITCHES = ("--plan", "--json", "--quiet")
 HYDRA_SWITCHES = {
     "-m": "--multirun",
@@ -52,7 +55,10 @@ _KEY = re.compile(r"(?:\+\+|[+~])?[\w$@:./-]+")
 
 @dataclass(frozen=True)
 class Line:
-    """A line taken apart: Hydra's options, the settings, and what was taken off."""
+    """A line taken apart: Hydra's options, the settings, and what was taken off.
+
+    ``overrides`` hold what is taken over from an earlier run as well, ``typed`` do not.
+    """
 
     verb: Verb
     options: tuple[str, ...] = ()
@@ -60,11 +66,17 @@ class Line:
     json: bool = False
     quiet: bool = False
     command: tuple[str, ...] = ()
+    typed: tuple[str, ...] = ()
 
     @property
     def multirun(self) -> bool:
         """Return whether the line is a sweep."""
         return "--multirun" in self.options
+
+    @property
+    def plugins(self) -> list[str]:
+        """Return the user's modules that the line allows."""
+        return granted(self.overrides)
 
     @property
     def config_dirs(self) -> tuple[Path, ...]:
@@ -96,9 +108,15 @@ def parse(verb: Verb, args: list[str]) -> Line:
             saved = _value("--from", word, rest)
         else:
             options.append(_option(word, rest))
+    typed = tuple(settings)
     if saved is not None:
-        settings = [*_saved_overrides(saved, settings), *settings]
-    settings = replace_group(settings)
+        runs = [text.partition("=")[2].strip("'\"") for text in typed if text.startswith("runs=")]
+        settings = [*without(saved_overrides(saved, [*runs, "runs"][0]), typed), *typed]
+    if verb.name == "search":
+        settings = pinned(settings)
+    settings = [*inherited(verb, settings), *settings]
+    if named_nodes(settings):
+        settings = _with_own_classes(Line(verb, tuple(options), tuple(settings)))
     if "--plan" in switches and not verb.plans:
         raise ConfigError(f"nas {verb.name} has no plan; --plan goes with search and retrain")
     if "--plan" in switches:
@@ -110,7 +128,14 @@ def parse(verb: Verb, args: list[str]) -> Line:
         json="--json" in switches,
         quiet="--quiet" in switches,
         command=("nas", verb.name, *args),
+        typed=typed,
     )
+
+
+def _with_own_classes(line: Line) -> list[str]:
+    from nas.cli.compose import is_partial
+
+    return replace_classes(line.overrides, lambda node: is_partial(line, node))
 
 
 def _value(name: str, word: str, rest: list[str]) -> str:
@@ -160,35 +185,13 @@ def _setting(verb: Verb, word: str, words: int) -> str:
     """Return a word as a setting; the first word without ``=`` is the verb's positional."""
     if _is_setting(word):
         key, equal, value = word.partition("=")
-        return f"{key}={quote(value)}" if equal else word
+        plus = "+" if key == ADDS else ""  # Hydra adds groups that no file chooses
+        return f"{plus}{key}={quote(value)}" if equal else word
     if words == 1 and verb.positional:
         return f"{verb.positional}={quote(word)}"
-    meant = [group for group, choices in groups((config_dir(),)).items() if word in choices]
+    meant = [group for group, choices in groups(shipped_folders()).items() if word in choices]
     hint = f"; did you mean {meant[0]}={word}?" if meant else "; settings are written key=value"
     raise ConfigError(f"unexpected {word!r}{hint}")
-
-
-def _saved_overrides(word: str, given: list[str]) -> list[str]:
-    """Return a run's saved settings without those that are given again."""
-    from omegaconf import OmegaConf
-
-    from nas.runs.folder import resolve
-
-    values = [text.partition("=")[2] for text in given if text.startswith("runs=")]
-    runs = values[-1].strip("'\"") if values else "runs"
-    file = resolve(word, runs).path / ".hydra" / "overrides.yaml"
-    try:
-        saved = OmegaConf.to_container(OmegaConf.load(file))
-    except FileNotFoundError:
-        raise ConfigError(f"{file} is missing, so --from cannot repeat that run") from None
-    except Exception as error:  # of the disk, of YAML or of OmegaConf
-        raise ConfigError(f"{file} cannot be read ({type(error).__name__})") from None
-    again = {_name(text) for text in given}
-    return [str(text) for text in saved or [] if _name(str(text)) not in again]
-
-
-def _name(override: str) -> str:
-    return override.partition("=")[0].lstrip("+~")
 
 
 def quote(value: str) -> str:

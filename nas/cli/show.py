@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
 from nas import console
 from nas.analysis.summary import final_rows
+from nas.cli.look import Look
 from nas.cli.ls import read_result
-from nas.cli.paths import config_dir
-from nas.dataspec import DataSpec
-from nas.errors import GenotypeError, NasError
+from nas.errors import NasError
 from nas.genotype import GenotypeFile, check_space, load
-from nas.runs.folder import RunFolder, resolve
-
-if TYPE_CHECKING:
-    from nas.data import ArrayData
-    from nas.space import SearchSpace
-
-# A space asks for the data's shape; what is drawn does not depend on it.
-_ANY_DATA = DataSpec(input_shape=(3, 32, 32), kind="classes", outputs=10)
+from nas.plugins import words
+from nas.store.folder import RunFolder, resolve
+from nas.store.sweep import find, renewed
 
 
-def show(word: str, *, json: bool, runs: str = "runs") -> int:
+def look(line: Look) -> int:
+    """``nas show [RUN | SWEEP | FILE.json]``."""
+    word = line.word(0, "latest")
+    sweep = find(word, line.runs)
+    if sweep is not None:
+        from nas.app.sweep_table import tell
+
+        tell(sweep, renewed(sweep), json=line.json)
+        return 0
+    return show(word, json=line.json, runs=line.runs, plugins=line.plugins)
+
+
+def show(word: str, *, json: bool, runs: str = "runs", plugins: Sequence[str] = ()) -> int:
     """Show a run (``latest``, a folder, a part of its name) or a genotype file; return the status.
 
     Raises:
@@ -34,14 +39,14 @@ def show(word: str, *, json: bool, runs: str = "runs") -> int:
     """
     path = Path(word).expanduser()
     if path.suffix == ".json" and not path.is_dir():
-        return _show_genotype(path, json=json)
-    return _show_run(resolve(word, runs), json=json)
+        return _show_genotype(path, plugins, json=json)
+    return _show_run(resolve(word, runs), plugins, json=json)
 
 
-def _show_run(folder: RunFolder, *, json: bool) -> int:
+def _show_run(folder: RunFolder, plugins: Sequence[str], *, json: bool) -> int:
     status, result = folder.status(), read_result(folder)
     file = load(folder.genotype) if folder.genotype.is_file() else None
-    cells, reason = ({}, "") if file is None else cells_text(file, folder.config)
+    cells, reason = ({}, "") if file is None else cells_text(file, folder.config, plugins)
     if json:
         console.emit(
             {
@@ -60,15 +65,15 @@ def _show_run(folder: RunFolder, *, json: bool) -> int:
     _say_cells(cells, reason)
     console.say()
     if status.state == "finished":
-        console.say(f"next  nas retrain {folder.path} seed=1")
+        console.say(f"next  nas retrain {folder.path} seed=1{words(plugins)}")
     else:
         console.say("next  the command that began this run goes on from its last checkpoint")
     return 0
 
 
-def _show_genotype(path: Path, *, json: bool) -> int:
+def _show_genotype(path: Path, plugins: Sequence[str], *, json: bool) -> int:
     file = load(path)
-    cells, reason = cells_text(file, path.parent / "config.yaml")
+    cells, reason = cells_text(file, path.parent / "config.yaml", plugins)
     if json:
         console.emit({"genotype": msgspec.to_builtins(file), "cells": cells})
         return 0
@@ -79,7 +84,7 @@ def _show_genotype(path: Path, *, json: bool) -> int:
     console.table(rows)
     _say_cells(cells, reason)
     console.say()
-    console.say(f"next  nas retrain {path}")
+    console.say(f"next  nas retrain {path}{words(plugins)}")
     return 0
 
 
@@ -92,20 +97,24 @@ def _say_cells(cells: dict[str, str], reason: str) -> None:
         console.say(f"the cells are not shown: {reason}")
 
 
-def cells_text(file: GenotypeFile, config: Path) -> tuple[dict[str, str], str]:
+def cells_text(
+    file: GenotypeFile, config: Path, plugins: Sequence[str] = ()
+) -> tuple[dict[str, str], str]:
     """Return each cell in words, by name; and, where there are none, why not.
 
     Args:
         file: the genotype.
         config: the ``config.yaml`` of its run, which need not exist.
+        plugins: modules of the user's own that may be loaded.
     """
     from nas.analysis.cells import cells_of
     from nas.analysis.text import cell_text
     from nas.app.pictures import graph_of
+    from nas.cli.known_spaces import of_file
     from nas.space import check_genotype, fingerprint, name_of
 
     try:
-        space = space_of(file, config)
+        space = of_file(file, config, plugins)
         check_space(file, name_of(space), fingerprint(space))
         graph = graph_of(space, check_genotype(space, file.choices))
     except NasError as error:
@@ -113,39 +122,3 @@ def cells_text(file: GenotypeFile, config: Path) -> tuple[dict[str, str], str]:
     if graph is None:
         return {}, f"space {file.space.name} draws none"
     return {cell: cell_text(graph, cell) for cell in cells_of(graph)}, ""
-
-
-def space_of(file: GenotypeFile, config: Path) -> SearchSpace:
-    """Build the space of a genotype file from the arguments in the file.
-
-    The class is named by the run's ``config.yaml`` or by the shipped config of that name. Only our
-    own packages may be loaded, whatever the files say.
-
-    Raises:
-        NasError: no config names the class, or it is not ours.
-    """
-    from omegaconf import OmegaConf
-
-    from nas.build import Parts
-
-    target = _target_in(config, "space") or _target_in(
-        config_dir() / "space" / f"{file.space.name}.yaml"
-    )
-    if not target:
-        raise GenotypeError(f"no config says which class space {file.space.name!r} is")
-    cfg = OmegaConf.create({"space": {"_target_": target, **file.space.args}, "plugins": []})
-    return Parts(cfg, cast("ArrayData", SimpleNamespace(spec=_ANY_DATA))).space
-
-
-def _target_in(config: Path, *group: str) -> str:
-    from omegaconf import OmegaConf
-
-    if not config.is_file():
-        return ""
-    try:
-        node: Any = OmegaConf.to_container(OmegaConf.load(config), resolve=False)
-        for key in group:
-            node = node[key]
-        return str(node.get("_target_", ""))
-    except Exception:  # a damaged config: the shipped one may still know the space
-        return ""

@@ -11,12 +11,14 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from nas.cli.compose import choices_of, defaults
-from nas.errors import ConfigError
+from nas.cli.own_class import named_nodes
+from nas.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
     from nas.cli.positional import Line
 
 _SWITCH, _NUMBER = "true or false", "a number"
+_OPEN = ("cost", "strategy.schedules")  # groups of parts by name, to which one may add
 _LIST, _GROUP = "a list such as [a,b]", "a group of settings"
 
 
@@ -34,12 +36,38 @@ def check_types(line: Line) -> None:
     except HydraException:
         return
     groups = choices_of(line)
+    nodes = named_nodes(line.overrides)
     plain = [item for item in parsed if _sets_a_value(item) and item.key_or_group not in groups]
-    cfg = defaults(line) if plain else None
+    cfg = defaults(line) if plain or nodes else None
+    for node in nodes:
+        inner = any(node.startswith(f"{other}.") for other in nodes)
+        if cfg is not None and not inner:  # what is inside another class is that class's business
+            _check_node(node, cfg, line)
     for item in plain:
         default = None if cfg is None else _default(cfg, item.key_or_group)
         for value in _values(item):
             check_type(item.key_or_group, default, value)
+
+
+def _check_node(node: str, cfg: DictConfig, line: Line) -> None:
+    """ConfigError for a class in the place of nothing, where nothing may be added either."""
+    group, parent = node.partition(".")[0], node.rpartition(".")[0]
+    if group not in cfg and group in choices_of(line):
+        raise ConfigError(f"nas {line.verb.name} does not use the group {group!r}")
+    if (parent in _OPEN and group in cfg) or OmegaConf.is_dict(_node(cfg, node)):
+        return
+    above = _node(cfg, parent) if parent else cfg
+    known = [f"{parent}.{key!s}".lstrip(".") for key in (above if OmegaConf.is_dict(above) else ())]
+    named = [part for part in known if OmegaConf.is_dict(_node(cfg, part))]
+    hint = nearest(node, named) or (f"; there are {', '.join(named)}" if named else "")
+    raise ConfigError(f"{node}._target_ replaces no class of the settings{hint}")
+
+
+def _node(cfg: DictConfig, path: str) -> Any:
+    try:
+        return OmegaConf.select(cfg, path)
+    except OmegaConfBaseException:
+        return None
 
 
 def _sets_a_value(item: Override) -> bool:

@@ -13,8 +13,11 @@ class Verb:
     """One verb of the command line.
 
     ``positional`` is, for a run verb, the setting that a word without ``=`` stands for; for a look
-    verb it is only the name of its argument in the help. Empty means that it takes none. ``plans``
-    says whether ``--plan`` shows what would run.
+    verb it is only what the help says of its words. Empty means that it takes none. ``plans``
+    says whether ``--plan`` shows what would run; ``unused`` are groups that are only there so that
+    experiments fit. A look verb takes from ``words[0]`` to
+    ``words[1]`` words and the ``settings`` (name, explanation); its function is ``look`` of
+    ``nas.cli.<module>``, which is named like the verb where it is not given.
     """
 
     name: str
@@ -23,11 +26,17 @@ class Verb:
     examples: tuple[tuple[str, str], ...]
     positional: str = ""
     plans: bool = False
+    unused: tuple[str, ...] = ()
+    words: tuple[int, int] = (0, 0)
+    settings: tuple[tuple[str, str], ...] = ()
+    module: str = ""
 
     @property
     def usage(self) -> str:
         """Return the line of usage."""
         word = f" [{self.positional.upper()}]" if self.positional else ""
+        if self.kind == "look" and self.words[0]:
+            word = f" {self.positional.upper()}"
         tail = " [key=value ...] [options]" if self.kind == "run" else " [options]"
         return f"nas {self.name}{word}{tail}"
 
@@ -58,6 +67,7 @@ _LISTED = (
         ),
         positional="genotype",
         plans=True,
+        unused=("strategy", "budget"),
     ),
     Verb(
         "evaluate",
@@ -91,6 +101,7 @@ _LISTED = (
             ("nas ls --json", "the same as JSON"),
         ),
         positional="folder",
+        words=(0, 1),
     ),
     Verb(
         "show",
@@ -102,6 +113,112 @@ _LISTED = (
             ("nas show latest --json", "the result as JSON"),
         ),
         positional="run",
+        words=(0, 1),
+    ),
+    Verb(
+        "diff",
+        "look",
+        "show what differs between two runs: settings, genotypes, results",
+        (
+            ("nas diff latest my_run", "the newest run and another"),
+            ("nas diff a/genotype.json b/genotype.json", "two genotype files"),
+            ("nas diff latest my_run --json", "the same as JSON"),
+        ),
+        positional="one other",
+        words=(2, 2),
+    ),
+    Verb(
+        "compare",
+        "look",
+        "compare strategies over seeds: mean, interval, paired test, one sentence",
+        (
+            ("nas compare latest", "the jobs of the newest sweep"),
+            ("nas compare runs/pc_darts_digits", "the runs of one experiment"),
+            ("nas compare latest by=space", "another setting in the place of the strategy"),
+        ),
+        positional="runs",
+        words=(0, 50),
+        settings=(("by", "the setting whose values are compared (strategy)"),),
+    ),
+    Verb(
+        "report",
+        "look",
+        "write a run's report.html anew and say where it is",
+        (
+            ("nas report latest", "the newest run"),
+            ("nas report runs/search/my_run", "another one"),
+            ("nas report latest --json", "its path as JSON"),
+        ),
+        positional="run",
+        words=(0, 1),
+    ),
+    Verb(
+        "convert",
+        "look",
+        "read a genotype and write it in another form: file, DARTS text, NAS-Bench-201 string",
+        (
+            ("nas convert latest", "the newest run's genotype as text"),
+            ("nas convert 'Genotype(normal=[...], ...)' out=cell.json", "a text as a file"),
+            ("nas convert PC_DARTS_cifar to=json", "a published one as JSON"),
+        ),
+        positional="genotype",
+        words=(1, 1),
+        settings=(
+            ("to", "text or json (text, or json where out= ends in .json)"),
+            ("out", "file to write (the terminal)"),
+            ("space", "the space whose genotype it is (told from the text)"),
+        ),
+    ),
+    Verb(
+        "space",
+        "look",
+        "list, show, measure or check search spaces",
+        (
+            ("nas space list", "every space there is"),
+            ("nas space size darts", "its decisions and how many genotypes they make"),
+            ("nas space check my_space", "the contract of spaces, run on one of yours"),
+        ),
+        positional="action name",
+        words=(1, 2),
+        settings=(
+            ("data", "the data whose shape it is built for (digits)"),
+            ("preset", "its lengths and widths (cpu; smoke where it is checked)"),
+        ),
+    ),
+    Verb(
+        "derive",
+        "look",
+        "derive the genotype of a search from its last checkpoint, finished or not",
+        (
+            ("nas derive latest", "the newest run"),
+            ("nas derive latest out=now.json", "into a file of yours"),
+            ("nas derive latest --json", "the genotype as JSON"),
+        ),
+        positional="run",
+        words=(0, 1),
+        settings=(("out", "file to write (the terminal only)"),),
+    ),
+    Verb(
+        "new",
+        "look",
+        "write a template of a part of your own: space or strategy",
+        (
+            ("nas new space my_space", "my_space.py and conf/space/my_space.yaml"),
+            ("nas new strategy my_strategy", "an update rule and its config"),
+            ("nas new space my_space && nas space check my_space", "a template that passes"),
+        ),
+        positional="kind name",
+        words=(2, 2),
+    ),
+    Verb(
+        "plugin",
+        "look",
+        "list the parts of others that are installed and may be loaded",
+        (
+            ("nas plugin", "every installed one"),
+            ("nas plugin plugins=[my_lab]", "with a module of yours"),
+            ("nas plugin --json", "the same as JSON"),
+        ),
     ),
     Verb(
         "doctor",
@@ -123,6 +240,7 @@ _LISTED = (
             ("nas search --help", "the same"),
         ),
         positional="verb",
+        words=(0, 1),
     ),
 )
 

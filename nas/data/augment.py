@@ -1,7 +1,8 @@
 """Augmentation of whole batches, every sample drawn for itself, for sequences and images alike.
 
-Not torchvision: the random transforms of ``torchvision.transforms.v2`` draw once per call, so a
-whole batch would get one crop, one flip and one erased region (tried with torchvision 0.29).
+Shift, flip and cutout are not torchvision's: the random transforms of ``torchvision.transforms.v2``
+draw once per call, so a whole batch would get one crop, one flip and one erased region (tried with
+torchvision 0.29). Others of them can be added and are then applied sample by sample.
 
 Each operation separates the draw from its application: ``draw`` uses the generator (on the CPU,
 hence the same batch on every device), ``apply`` is a pure function of the drawn numbers.
@@ -14,9 +15,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
+from nas.data.per_sample import PerSample
 from nas.dataspec import DataSpec
 from nas.errors import NasError
 
@@ -117,8 +119,9 @@ class Augment:
         shift: padding of the random crop in positions; 0 leaves it out.
         flip: whether half the samples are reversed along the last axis.
         cutout: side of the erased square or segment in positions; 0 leaves it out.
-        before: further operations on inputs in [0, 1], after shift and flip.
-        after: further operations on normalized inputs, before cutout.
+        before: further operations on inputs in [0, 1], after shift and flip. A module, such as
+            one of ``torchvision.transforms.v2``, is applied to each sample by `PerSample`.
+        after: further operations on normalized inputs, before cutout; modules likewise.
 
     Raises:
         NasError: if shift or cutout is negative or not whole.
@@ -127,10 +130,19 @@ class Augment:
     shift: int = 0
     flip: bool = False
     cutout: int = 0
-    before: Sequence[Transform] = ()
-    after: Sequence[Transform] = ()
+    before: Sequence[Transform | nn.Module] = ()
+    after: Sequence[Transform | nn.Module] = ()
 
     def __post_init__(self) -> None:
+        for name in ("before", "after"):
+            given = getattr(self, name)
+            if not isinstance(given, Sequence) or not all(map(callable, given)):
+                raise NasError(
+                    f"{name} must be a list of transforms, got {given!r}; name each by _target_ "
+                    "in the augmentation settings"
+                )
+            wrapped = [PerSample(t) if isinstance(t, nn.Module) else t for t in given]
+            object.__setattr__(self, name, tuple(wrapped))
         for name in ("shift", "cutout"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 0:

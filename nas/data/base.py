@@ -20,7 +20,11 @@ SPLITS = ("weights", "architecture", "validation", "test")
 
 
 class DataSource(Protocol):
-    """What a ``data`` configuration names by ``_target_``: settings that can be loaded."""
+    """What a ``data`` configuration names by ``_target_``: settings that can be loaded.
+
+    A class may list in ``places`` those arguments that only say where the data lie: they are no
+    part of a run's identity, which the fingerprint of the data is.
+    """
 
     def fingerprint(self) -> str:
         """Hash of the stored data and of every argument, found without loading anything."""
@@ -40,11 +44,13 @@ class ArrayData:
         inputs: ``(N, *spec.input_shape)`` uint8 in 0..255 or float32, not normalized; or a pytree
             of tensors that share ``N`` (its leaves are then not compared with ``spec``).
         targets: classes ``(N,)`` int64; multi-label ``(N, outputs)`` in [0, 1]; dense
-            ``(N, ..., *spec.size)``; image ``(N, ...)``; or a pytree of tensors that share ``N``.
+            ``(N, *spec.size)`` int64, or as image; image ``(N, outputs, *spec.output_size)``; or a
+            pytree of tensors that share ``N``.
         splits: some of ``SPLITS`` with 1-D int64 indices.
         fingerprint: hash of the stored data and of the arguments that made the splits.
         name: short name of the data set, for messages and folders.
         split_seed: seed of the splits where one was used.
+        notes: what a reader of results has to know, e.g. that there is no official test split.
 
     Raises:
         NasError: if shapes, types or values contradict ``spec``, or a split is unknown, empty, out
@@ -58,6 +64,7 @@ class ArrayData:
     fingerprint: str
     name: str
     split_seed: int | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "splits", MappingProxyType(dict(self.splits)))
@@ -165,21 +172,20 @@ def _check_inputs(name: str, inputs: Tensor, spec: DataSpec) -> None:
 
 
 def _check_targets(name: str, targets: Tensor, spec: DataSpec) -> None:
-    shape = tuple(targets.shape[1:])
-    wanted: tuple[int, ...] | None = {"classes": (), "multi-label": (spec.outputs,)}.get(spec.kind)
-    if spec.kind == "dense" and shape[-spec.dims :] != spec.size:
-        wanted = spec.size
-    if wanted is not None and shape != wanted:
+    shape, values = tuple(targets.shape[1:]), (spec.outputs, *spec.output_size)
+    by_class = spec.kind == "classes" or (spec.kind == "dense" and shape != values)
+    wanted = spec.output_size if by_class else values
+    if shape != wanted:
         raise NasError(
             f"data {name!r}: a target of kind {spec.kind!r} must have the shape {wanted}, "
             f"got {shape}; correct the targets or the kind"
         )
-    if spec.kind == "classes" and targets.dtype != torch.int64:
+    if by_class and targets.dtype != torch.int64:
         raise NasError(
             f"data {name!r}: class targets must be int64, got {targets.dtype}; convert them"
         )
-    if spec.kind in ("classes", "multi-label"):
-        top = spec.outputs - 1 if spec.kind == "classes" else 1
+    if by_class or spec.kind == "multi-label":
+        top = spec.outputs - 1 if by_class else 1
         low, high = targets.min().item(), targets.max().item()
         if not (low >= 0 and high <= top):  # so written, NaN fails as well
             raise NasError(

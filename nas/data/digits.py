@@ -5,14 +5,14 @@
 from __future__ import annotations
 
 import gzip
-import json
 import zlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nas.dataspec import DataSpec
+from nas.data.digest import fingerprint
+from nas.data.sizes import Sizes
 from nas.errors import NasError
 from nas.files import read_bytes, sha256
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nas.data.base import ArrayData
 
 TOTAL = 1797
-VERSION = "digits/1"
+VERSION = "digits/2"
 """Part of the fingerprint; changes with anything below that changes arrays or splits."""
 
 
@@ -31,45 +31,23 @@ class Digits:
     """1797 images of 8 x 8 in 17 gray levels, 10 classes (UCI optdigits, its test part).
 
     Args:
-        test: samples held back for ``evaluate``.
-        validation: samples for choices between trained networks.
-        architecture: share of the remaining samples that trains the architecture; the others
-            train the weights.
-        split_seed: seed of the stratified splits, apart from the seed of the run.
+        test, validation, architecture, split_seed: as of `nas.data.sizes.Sizes`.
 
     Raises:
         NasError: if an argument is not allowed.
     """
 
-    test: int = 540
-    validation: int = 127
+    test: float = 540
+    validation: float = 127
     architecture: float = 0.5
     split_seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("test", "validation"):
-            size = getattr(self, name)
-            if not isinstance(size, int) or isinstance(size, bool) or not 10 <= size < TOTAL:
-                raise NasError(
-                    f"digits: {name} must be a whole number of samples from 10 (one per class) to "
-                    f"{TOTAL - 1}, got {size!r}; set data.{name}"
-                )
-        if not isinstance(self.split_seed, int) or isinstance(self.split_seed, bool):
-            raise NasError(
-                f"digits: split_seed must be a whole number, got {self.split_seed!r}; "
-                "set data.split_seed"
-            )
-        if not isinstance(self.architecture, float) or not 0 < self.architecture < 1:
-            raise NasError(
-                "digits: architecture must be a share between 0 and 1 of the samples that test and "
-                f"validation leave, got {self.architecture!r}; set data.architecture, e.g. 0.5"
-            )
-        if self.test + self.validation > TOTAL - 20:
-            raise NasError(
-                f"digits: test={self.test} and validation={self.validation} leave "
-                f"{TOTAL - self.test - self.validation} of {TOTAL} samples for weights and "
-                "architecture, fewer than one per class each; lower data.test or data.validation"
-            )
+        self._sizes.held_back(TOTAL, classes=10)
+
+    @property
+    def _sizes(self) -> Sizes:
+        return Sizes("digits", self.test, self.validation, self.architecture, self.split_seed)
 
     def fingerprint(self) -> str:
         """SHA-256 over the stored file and all arguments; imports no torch and no scikit-learn."""
@@ -77,41 +55,15 @@ class Digits:
 
     def load(self) -> ArrayData:
         """The digits as ``(1797, 1, 8, 8)`` uint8, levels 0..16 stretched to 0..255."""
-        from nas.data.base import ArrayData, statistics
-        from nas.data.split import stratified_split
+        from nas.data.assemble import Samples, all_training, assemble
 
         raw = read_bytes(_stored_file())
         inputs, targets = _parsed(raw)
-        sizes = {
-            "weights": 1 - self.architecture,
-            "architecture": float(self.architecture),
-            "validation": self.validation,
-            "test": self.test,
-        }
-        splits = stratified_split(targets, sizes, self.split_seed)
-        training = sorted([*splits["weights"].tolist(), *splits["architecture"].tolist()])
-        mean, std = statistics(inputs[training])  # neither validation nor test may leak into it
-        spec = DataSpec(
-            input_shape=(1, 8, 8),
-            kind="classes",
-            outputs=10,
-            classes=tuple("0123456789"),
-            mean=mean,
-            std=std,
-        )
-        return ArrayData(
-            spec=spec,
-            inputs=inputs,
-            targets=targets,
-            splits=splits,
-            fingerprint=self._fingerprint(raw),
-            name="digits",
-            split_seed=self.split_seed,
-        )
+        samples = Samples(inputs, targets, all_training(TOTAL), tuple("0123456789"))
+        return assemble(samples, self._sizes, name="digits", fingerprint=self._fingerprint(raw))
 
     def _fingerprint(self, raw: bytes) -> str:
-        record = {"version": VERSION, "file": sha256(raw), **asdict(self)}
-        return sha256(json.dumps(record, sort_keys=True).encode())
+        return fingerprint(VERSION, sha256(raw), self)
 
 
 def _stored_file() -> Path:

@@ -51,19 +51,34 @@ def stratified_split(
                 f"class {label} has {count} samples, too few for the {len(parts)} parts "
                 f"{', '.join(parts)}; add samples, leave the class out or drop a part"
             )
+    return dict(zip(parts, _drawn(targets, list(parts.values()), seed), strict=True))
+
+
+def stratified_cut(targets: Tensor, size: int, seed: int) -> Tensor:
+    """Indices of ``size`` samples with the class shares of the whole, in increasing order.
+
+    Of every class its exact share rounded up or down, which may be none. ``targets`` and ``seed``
+    as in `stratified_split`; all samples if there are no more than ``size``.
+    """
+    return _drawn(targets, [min(size, len(targets)), max(0, len(targets) - size)], seed)[0]
+
+
+def _drawn(targets: Tensor, sizes: Sequence[int], seed: int) -> list[Tensor]:
+    """Disjoint parts of these sizes, which sum to the number of samples."""
+    classes, counts = torch.unique(targets, return_counts=True)
     generator = torch.Generator().manual_seed(derive_seed(seed, "split"))
     # in an order by chance, or the same classes would be rounded up under every seed
     chance = torch.randperm(len(classes), generator=generator)
     classes, counts = classes.cpu()[chance], counts.cpu()[chance]
-    table = _controlled_rounding(list(parts.values()), counts.tolist())
-    found: dict[str, list[Tensor]] = {part: [] for part in parts}
+    table = _controlled_rounding(sizes, counts.tolist())
+    found: list[list[Tensor]] = [[] for _ in sizes]
     for column, label in enumerate(classes.tolist()):
         members = (targets == label).nonzero()[:, 0].cpu()
         members = members[torch.randperm(len(members), generator=generator)]
         pieces = torch.split(members, [row[column] for row in table])
-        for part, piece in zip(parts, pieces, strict=True):
-            found[part].append(piece)
-    return {part: torch.cat(pieces).sort().values for part, pieces in found.items()}
+        for part, piece in zip(found, pieces, strict=True):
+            part.append(piece)
+    return [torch.cat(pieces).sort().values for pieces in found]
 
 
 def split_record(data: ArrayData) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from nas.engine.checkpoint import Checkpointer
 from nas.engine.rng import capture_rng, restore_rng, seed_everything
 from nas.engine.signals import Stopper
 from nas.errors import ConfigError, NasError
-from nas.runs.metrics import MetricsFile
 from nas.schedules import Schedule
+from nas.store.metrics import MetricsFile
 from nas.strategies.base import Phase, Update
 
 

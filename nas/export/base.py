@@ -39,7 +39,7 @@ class ExportRecord:
     """What became of one format.
 
     Attributes:
-        format: safetensors, torch_export or onnx.
+        format: safetensors, torch_export, onnx, or the dotted name of a user's exporter.
         path: the artifact, None where none was written.
         bytes: its size.
         largest_difference: of its outputs to the eager network's, relative to max(1, abs(output)).

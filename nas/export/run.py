@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -62,20 +62,16 @@ def export_all(
         known: other exporters by format name.
 
     Raises:
-        NasError: for an unknown format, a network that cannot be traced, a difference above
-            the tolerance, or a folder that cannot be written.
+        NasError: for formats that `check_formats` refuses, a network that cannot be traced, a
+            difference above the tolerance, or a folder that cannot be written.
     """
     available = exporters() if known is None else known
-    for name in formats:
-        if name not in available:
-            raise ConfigError(
-                f"unknown export format {name!r}; known are {', '.join(available)}"
-                f"{nearest(name, available)}"
-            )
+    check_formats(formats, available)
     example = torch.zeros(2, *input_shape)
     with _stage(directory) as stage, _collector_paused():
         job = _Job(frozen_copy(network), genotype_text, example, stage, seed, tolerance)
         records = [_export(name, available[name], job) for name in formats]
+        _check_names(records)
         placed = [_place(record, directory) for record in records]
     report = {
         "schema": "nas.parity/1",
@@ -86,6 +82,16 @@ def export_all(
     }
     write_json(directory / "parity.json", report)
     return placed
+
+
+def check_formats(formats: Sequence[str], known: Collection[str]) -> None:
+    """Raise ConfigError for a format that is unknown or named twice, and for none at all."""
+    for name in formats:
+        if name not in known:
+            hint = nearest(name, known) or "; one of yours is written my_lab.export.MyExporter"
+            raise ConfigError(f"unknown export format {name!r}; known are {', '.join(known)}{hint}")
+    if not formats or len(set(formats)) != len(formats):
+        raise ConfigError(f"formats must name each of {', '.join(known)} at most once, and one")
 
 
 def _others(directory: Path, formats: Sequence[str]) -> list[dict[str, Any]]:
@@ -114,6 +120,7 @@ def _export(name: str, exporter: Exporter, job: _Job) -> ExportRecord:
         return ExportRecord(name, None, 0, None, f"not written: {remedy}")
     try:
         path = exporter(job.network, job.genotype_text, job.example, job.stage)
+        _check_place(name, path, job.stage)
         run = exporter.reload(path, job.network)
         difference = parity.largest_difference(
             job.network, run, job.example.shape[1:], seed=job.seed
@@ -128,6 +135,27 @@ def _export(name: str, exporter: Exporter, job: _Job) -> ExportRecord:
         ) from error
     parity.check(name, difference, job.tolerance)
     return ExportRecord(name, path, path.stat().st_size, difference, WRITTEN)
+
+
+def _check_names(records: Sequence[ExportRecord]) -> None:
+    names: dict[str, str] = {}
+    for record in records:
+        if record.path is not None:
+            other = names.setdefault(record.path.name, record.format)
+            if other != record.format:
+                raise NasError(
+                    f"export {record.format} and {other} both write {record.path.name}; "
+                    "let one of them choose another name"
+                )
+
+
+def _check_place(name: str, path: Path, stage: Path) -> None:
+    """NasError unless an exporter wrote one file where it should, which no other one wrote."""
+    if not isinstance(path, Path) or path.parent != stage or not path.is_file():
+        raise NasError(
+            f"export {name} returned {path!r}, which is no file in the folder that it was given: "
+            "let it write there and return the path"
+        )
 
 
 def _place(record: ExportRecord, directory: Path) -> ExportRecord:

@@ -8,6 +8,15 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from nas.dataspec import DataSpec
+from nas.errors import NasError
+
+SHIPPED = {
+    "classes": "classification",
+    "multi-label": "multi_label",
+    "dense": "segmentation",
+    "image": "regression",
+}
+"""The name in group ``task`` that learns each kind of data."""
 
 
 class Task(Protocol):
@@ -40,3 +49,17 @@ class Task(Protocol):
         Being means, they combine over batches weighted by the number of samples.
         """
         ...
+
+
+def require_kind(task: str, spec: DataSpec, *kinds: str) -> None:
+    """Raise NasError, naming the task for it, unless the data is of one of ``kinds``."""
+    if spec.kind not in kinds:
+        raise NasError(
+            f"{task} needs data of kind {' or '.join(map(repr, kinds))}, got {spec.kind!r}; "
+            f"choose task={SHIPPED[spec.kind]}, or other data"
+        )
+
+
+def shape(tensor: Tensor) -> str:
+    """The shape of one sample of a batch, for messages: ``3x8x8``."""
+    return "x".join(map(str, tensor.shape[1:])) or "one number"

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from nas.dataspec import DataSpec
 from nas.errors import NasError
+from nas.tasks.base import require_kind
 
 
 @final
@@ -48,11 +49,7 @@ class Classification:
 
     def check(self, spec: DataSpec) -> None:
         """Raise NasError unless each input has one class."""
-        if spec.kind != "classes":
-            raise NasError(
-                f"classification needs data of kind 'classes', got {spec.kind!r}; "
-                "choose a task for that kind, or other data"
-            )
+        require_kind("classification", spec, "classes")
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """Mean cross entropy in nats, smoothed if so set."""

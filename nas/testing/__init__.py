@@ -3,7 +3,7 @@
 from nas.testing.cost import check_cost
 from nas.testing.policy import check_policy
 from nas.testing.relaxation import check_relaxation
-from nas.testing.space import check_space
+from nas.testing.space import check_space, checks_of_space
 from nas.testing.strategy import check_strategy
 from nas.testing.task import check_task
 
@@ -14,4 +14,5 @@ __all__ = [
     "check_space",
     "check_strategy",
     "check_task",
+    "checks_of_space",
 ]

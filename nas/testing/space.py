@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -51,11 +51,7 @@ def check_space(
 ) -> None:
     """Check a search space against everything that strategies, costs and files rely on.
 
-    Decisions and genotypes survive JSON; genotypes build networks that run; under one-hot weights
-    the supernet equals its frozen network; every soft decision gets a gradient from the loss;
-    ``size()`` agrees with an enumeration where that is small; a genotype's weights derive that
-    genotype again; the blueprint's parameters and MACs are those of the built networks, for every
-    candidate.
+    ``checks_of_space`` says what is checked, one by one.
 
     Args:
         space: what to check.
@@ -68,19 +64,45 @@ def check_space(
     Raises:
         AssertionError: with a sentence that says what is wrong.
     """
+    for _ in checks_of_space(space, data, task=task, others=others, samples=samples, seed=seed):
+        pass
+
+
+def checks_of_space(
+    space: SearchSpace,
+    data: DataSpec | None = None,
+    *,
+    task: Task | None = None,
+    others: Iterable[SearchSpace] = (),
+    samples: int = 3,
+    seed: int = 0,
+) -> Iterator[str]:
+    """The checks of ``check_space``: what each is about, in turn, just before it runs.
+
+    Takes the same arguments, and raises the same AssertionError when the next one is asked for.
+    """
     with common.seeded(seed) as generator:
+        yield "decisions survive JSON and do not change"
         _check_decisions(space)
         genotypes = common.covering_genotypes(space, generator)
         spec = common.data_of(space, data)
         trial = Trial(space, spec, common.loss_of(spec, task), generator)
+        yield "genotypes survive their file"
         _check_files(space, genotypes)
+        yield "its fingerprint is its own"
         _check_fingerprints(space, others)
+        yield "size() is the number of genotypes, where they can be counted"
         _check_size(space)
+        yield "networks of genotypes fit the data and learn"
         for genotype in genotypes[:samples]:
             trial.check_network(genotype)
+        yield "the weights of a genotype derive that genotype"
         trial.check_derivation(genotypes)
+        yield "the supernet under a genotype equals its frozen network"
         trial.check_frozen(genotypes[:samples])
+        yield "every soft decision gets a gradient from the loss"
         trial.check_gradients()
+        yield "parameters and MACs are those of the built networks, for every candidate"
         _check_costs(space, spec, genotypes)
 
 
@@ -193,12 +215,11 @@ class Trial:
 
     def _check_output(self, output: Tensor) -> None:
         require(isinstance(output, Tensor), f"a network returns {type(output).__name__}, no tensor")
-        wanted = (common.BATCH, self.data.outputs)
-        exact = self.data.kind in ("classes", "multi-label")
+        wanted = (common.BATCH, self.data.outputs, *self.data.output_size)
         require(
-            tuple(output.shape if exact else output.shape[:2]) == wanted,
-            f"for {self.data.kind} a network's output must have the shape {wanted}"
-            f"{'' if exact else ' and positions'}, got {tuple(output.shape)}",
+            tuple(output.shape) == wanted,
+            f"for {self.data.kind} a network's output must have the shape {wanted}, got "
+            f"{tuple(output.shape)}",
         )
         require(bool(output.isfinite().all()), "a fresh network's output is not finite")
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from nas.searchable.node import total
 from search_spaces.ops import FactorizedReduce, relu_conv_bn
 
 
@@ -108,20 +109,41 @@ class Cell(nn.Module):
 
 
 class DropPath(nn.Module):
-    """Drops whole samples of an edge while training, and scales the others up (1605.07648).
+    """Drops whole samples while training, and scales the others up (1605.07648).
 
     ``probability`` is that of dropping a sample; it is set from outside between epochs.
     """
 
-    def __init__(self, edge: nn.Module) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.edge, self.probability = edge, 0.0
+        self.probability = 0.0
 
-    def forward(self, x: Tensor) -> Tensor:
-        """The edge's output (N, C, ...): divided by the keep probability, or all 0 for a sample."""
-        y: Tensor = self.edge(x)
+    def forward(self, y: Tensor) -> Tensor:
+        """``y`` (N, C, ...): divided by the keep probability, or all 0 for a sample."""
         if not self.training or self.probability == 0.0:
             return y
         keep = 1.0 - self.probability
         mask = y.new_empty(y.shape[0], *([1] * (y.dim() - 1))).bernoulli_(keep)
         return y / keep * mask
+
+
+class DerivedNode(nn.Module):
+    """``x_j = sum_k drop(edge_k(x_{inputs[k]}))``: every edge but the identity can be dropped.
+
+    The edges have the names that they have in a frozen supernet.
+    """
+
+    def __init__(self, edges: Iterable[nn.Module], inputs: Sequence[int]) -> None:
+        super().__init__()
+        self.edges = nn.ModuleList(edges)
+        self.inputs = tuple(inputs)
+        self.drop = DropPath()
+
+    def forward(self, states: Sequence[Tensor]) -> Tensor:
+        """The node's value (N, C, ...) from the states before it."""
+        pairs = zip(self.edges, self.inputs, strict=True)
+        return total([self._edge(edge, states[i]) for edge, i in pairs])
+
+    def _edge(self, edge: nn.Module, x: Tensor) -> Tensor:
+        y: Tensor = edge(x)
+        return y if isinstance(edge, nn.Identity) else self.drop(y)

@@ -1,4 +1,4 @@
-"""The macro structure: stem, cells, classifier; shared by the supernet and the derived network."""
+"""The macro structure: stem, cells, head; shared by the supernet and the derived network."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from nas.searchable.node import SumOfEdges
-from search_spaces.darts.cells import Cell, Cells, DropPath, Plan, Site
+from nas.dataspec import DataSpec
+from search_spaces.darts.cells import Cell, Cells, DerivedNode, DropPath, Plan, Site
+from search_spaces.heads import head_of
 from search_spaces.ops import conv, named, norm, operation
 
 Stem = Literal["cifar", "imagenet"]
@@ -88,34 +89,31 @@ class AuxiliaryHead(nn.Module):
 
 
 class Network(nn.Module):
-    """Stem, cells, global average pooling, linear classifier.
+    """Stem, cells, and the head that the kind of data asks for (``search_spaces.heads``).
 
     Args:
         make_cell: builds the cell of a site; it decides what is searchable.
-        inputs: channels of the data.
-        outputs: number of logits.
+        data: input shape, kind and number of outputs.
         channels: of the first cells' nodes; doubled at every reduction.
         cells: how many; those at ``cells // 3`` and ``2 * cells // 3`` reduce.
         stem: ``cifar`` keeps the size, ``imagenet`` divides it by 8.
-        dims: number of spatial dimensions.
-        auxiliary: whether to add the auxiliary head after the second reduction.
+        auxiliary: whether to add the auxiliary head after the second reduction; its outputs are
+            class scores.
     """
 
     def __init__(
         self,
         make_cell: MakeCell,
         *,
-        inputs: int,
-        outputs: int,
+        data: DataSpec,
         channels: int,
         cells: int,
         stem: Stem = "cifar",
-        dims: int = 2,
         auxiliary: bool = False,
     ) -> None:
         super().__init__()
         make_stem = CifarStem if stem == "cifar" else ImageNetStem
-        self.stem: CifarStem | ImageNetStem = make_stem(inputs, channels, dims)
+        self.stem: CifarStem | ImageNetStem = make_stem(data.channels, channels, data.dims)
         before, previous = self.stem.outputs
         reductions = (cells // 3, 2 * cells // 3)
         after_reduction = stem == "imagenet"
@@ -133,12 +131,12 @@ class Network(nn.Module):
         self.auxiliary_at = reductions[1]
         self.auxiliary: AuxiliaryHead | None = None
         if auxiliary:
-            self.auxiliary = AuxiliaryHead(widths[self.auxiliary_at], outputs, stem, dims)
-        self.pool = nn.AdaptiveAvgPool1d(1) if dims == 1 else nn.AdaptiveAvgPool2d(1)
-        self.classifier = nn.Linear(previous, outputs)
+            width = widths[self.auxiliary_at]
+            self.auxiliary = AuxiliaryHead(width, data.outputs, stem, data.dims)
+        self.pool, self.classifier, self.resize = head_of(data, previous)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (N, outputs) of inputs (N, C, ...)."""
+        """Outputs (N, outputs) of inputs (N, C, ...), or (N, outputs, ...) for each position."""
         return self._run(x)[0]
 
     def forward_with_auxiliary(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -148,8 +146,8 @@ class Network(nn.Module):
         """
         if self.auxiliary is None:
             raise ValueError("this network has no auxiliary head")
-        logits, features = self._run(x)
-        return logits, self.auxiliary(features)
+        outputs, features = self._run(x)
+        return outputs, self.auxiliary(features)
 
     def set_drop_path(self, probability: float) -> None:
         """Set the probability by which edges drop a sample while training."""
@@ -164,26 +162,21 @@ class Network(nn.Module):
             before, previous = previous, cell(before, previous)
             if index == self.auxiliary_at:
                 features = previous
-        logits: Tensor = self.classifier(self.pool(previous).flatten(1))
-        return logits, features
+        outputs: Tensor = self.resize(self.classifier(self.pool(previous)))
+        return outputs, features
 
 
 def derived_cell(plan: Plan, site: Site, dims: int) -> Cell:
-    """The cell of a genotype at a site; every edge but the identity can be dropped."""
+    """The cell of a genotype at a site."""
     nodes = []
     for edges in plan.nodes:
         modules = [
-            _droppable(operation(e.operation, site.channels, site.stride(e.input), dims=dims))
-            for e in edges
+            operation(e.operation, site.channels, site.stride(e.input), dims=dims) for e in edges
         ]
-        nodes.append(SumOfEdges(modules, [edge.input for edge in edges]))
+        nodes.append(DerivedNode(modules, [edge.input for edge in edges]))
     return Cell(site, nodes, plan.concat, affine=True, dims=dims)
 
 
 def derived_cells(cells: Cells, dims: int) -> MakeCell:
     """Builds the cell of a genotype for every site."""
     return lambda site: derived_cell(cells.of(site.kind), site, dims)
-
-
-def _droppable(edge: nn.Module) -> nn.Module:
-    return edge if isinstance(edge, nn.Identity) else DropPath(edge)

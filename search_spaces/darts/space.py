@@ -29,6 +29,7 @@ from search_spaces.darts.graph import graph_of
 from search_spaces.darts.named import NAMED, named_cells
 from search_spaces.darts.network import Network, Stem, derived_cells
 from search_spaces.darts.searchable import SearchableCell
+from search_spaces.heads import check_output_size, per_position
 from search_spaces.ops import check_operation
 
 DARTS_OPERATIONS = (
@@ -53,21 +54,24 @@ class DartsSpace:
     previous cells. ``none`` is a candidate of the supernet, never of a genotype.
 
     Args:
-        data: input shape and number of outputs.
+        data: input shape, kind and number of outputs; the kind decides the head.
         channels: of the supernet's first cells.
         cells: of the supernet, at least 3, so that both kinds occur.
         nodes: intermediate nodes of a cell.
         operations: candidates in the order of the last axis of the logits.
         network_channels: of the derived network.
         network_cells: of the derived network.
-        auxiliary: whether the derived network trains with an auxiliary head.
+        auxiliary: whether the derived network trains with an auxiliary head, where there is room
+            for one and the outputs are class scores; ``notes`` say so where it is left out.
         stem: ``cifar`` keeps the size, ``imagenet`` divides it by 8, ``auto`` decides by size.
 
     Raises:
-        SpaceError: for unknown operations, too few cells, or data that ends in no class scores.
+        SpaceError: for unknown operations, too few cells, or images out of another size than the
+            input's.
     """
 
     name = "darts"
+    supernet_arguments = ("channels", "cells")
 
     def __init__(
         self,
@@ -81,7 +85,7 @@ class DartsSpace:
         auxiliary: bool = True,
         stem: Literal["auto", "cifar", "imagenet"] = "auto",
     ) -> None:
-        _check_data(data)
+        check_output_size(self.name, data)
         _check_sizes({"space.cells": cells, "space.network_cells": network_cells}, nodes)
         _check_operations(operations, data.dims)
         self.data, self.channels, self.cells, self.nodes = data, channels, cells, nodes
@@ -103,19 +107,17 @@ class DartsSpace:
         )
 
     def network(self, genotype: Genotype) -> Network:
-        """The derived network, freshly initialized; logits (N, outputs)."""
+        """The derived network, freshly initialized; outputs (N, outputs), or one per position."""
         return self.build(self.to_cells(genotype))
 
     def build(self, cells: Cells) -> Network:
         """The network of any pair of cells, also of published ones outside this space."""
         return Network(
             derived_cells(cells, self.data.dims),
-            inputs=self.data.channels,
-            outputs=self.data.outputs,
+            data=self.data,
             channels=self.network_channels,
             cells=self.network_cells,
             stem=self.stem,
-            dims=self.data.dims,
             auxiliary=self.auxiliary,
         )
 
@@ -171,18 +173,16 @@ class DartsSpace:
         make_cell = SearchableCell(
             self.nodes, self.operations, self.data.dims, affine, normalized_pooling
         )
-        return Network(
-            make_cell,
-            inputs=self.data.channels,
-            outputs=self.data.outputs,
-            channels=channels,
-            cells=cells,
-            stem=self.stem,
-            dims=self.data.dims,
-        )
+        return Network(make_cell, data=self.data, channels=channels, cells=cells, stem=self.stem)
 
     def _room_for_auxiliary(self) -> bool:
-        """Whether the features after the second reduction are large enough; notes it if not."""
+        """Whether it has class scores and large enough features to work on; notes it if not."""
+        if per_position(self.data):
+            self.notes.append(
+                "auxiliary head off: it gives one score per class, the data is of kind "
+                f"{self.data.kind!r}"
+            )
+            return False
         halvings = 2 if self.stem == "cifar" else 5
         size = min(self.data.size)
         for _ in range(halvings):
@@ -194,14 +194,6 @@ class DartsSpace:
                 f"inputs of {'x'.join(map(str, self.data.size))} leave {size}"
             )
         return enough
-
-
-def _check_data(data: DataSpec) -> None:
-    if data.kind not in ("classes", "multi-label"):
-        raise SpaceError(
-            f"space darts ends in one score per class, but the data is of kind {data.kind!r}; "
-            "choose another space or data of kind classes or multi-label"
-        )
 
 
 def _check_sizes(cells: Mapping[str, int], nodes: int) -> None:

@@ -30,6 +30,12 @@ GROUPS = (
     "task",
     "trainer",
 )
+# Data of the kind that a task is for, where that is not the classes of the digits.
+DATA_OF = {
+    "task=multi_label": "data=synthetic_labels",
+    "task=segmentation": "data=synthetic_regions",
+    "task=regression": "data=synthetic_fields",
+}
 FILES = sorted(config_dir().glob("*/*.yaml"))
 
 
@@ -86,8 +92,9 @@ def test_every_choice_builds_and_steps(choice: str, digits: ArrayData) -> None:
     """Two steps of the search with this choice; lengths and widths of the smoke preset."""
     sizes = [] if choice.startswith("preset=") else ["preset=smoke"]
     small = ["space.cells=3", "space.channels=4", "space.network_cells=3", "data.test=540"]
-    cfg = composed(*sizes, choice, *small, "trainer.batch_size=16")
-    parts = Parts(cfg, digits)
+    other = [DATA_OF[choice]] if choice in DATA_OF else []
+    cfg = composed(*sizes, choice, *other, *small, "trainer.batch_size=16")
+    parts = Parts(cfg, data_source(cfg).load().without("test") if other else digits)
     streams = parts.streams()
     for schedule in parts.schedules:
         schedule.on_epoch(0)

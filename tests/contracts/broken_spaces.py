@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.arch import Arch
+from nas.dataspec import DataSpec
 from nas.decision import Choice, Decision, Genotype
 from nas.searchable import MixedOp, Prefix
 from nas.searchable.prefix import FixedMask
@@ -161,6 +162,27 @@ def ignores_genotype() -> SearchSpace:
 def too_many_outputs() -> SearchSpace:
     parts = lambda g: [Plain()._read(g[n], CHANNELS) for n in ("left", "right")]  # noqa: E731
     return Altered(Plain(), network=lambda genotype: Branches(parts(genotype), 5))
+
+
+class WrongPositions:
+    """An image out that is a column wider than the data's."""
+
+    def __init__(self) -> None:
+        self.data = DataSpec((2, 6, 5), "image", 3)
+
+    def supernet(self) -> nn.Module:
+        return MixedOp(Decision("kernel", (1, 3)), self._conv)
+
+    def network(self, genotype: Genotype) -> nn.Module:
+        return nn.Sequential(self._conv(int(str(genotype["kernel"]))), nn.ZeroPad2d((0, 1, 0, 0)))
+
+    @staticmethod
+    def _conv(kernel: int) -> nn.Module:
+        return nn.Conv2d(2, 3, kernel, padding=kernel // 2)
+
+
+def wrong_positions() -> SearchSpace:
+    return WrongPositions()
 
 
 def wrong_size() -> SearchSpace:

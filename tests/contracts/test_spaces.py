@@ -11,12 +11,14 @@ from nas.dataspec import DataSpec, Kind
 from nas.decision import Decision, Genotype
 from nas.searchable import MixedOp
 from nas.space import SearchSpace, name_of
-from nas.testing import check_space, toys
+from nas.testing import check_space, checks_of_space, toys
 from search_spaces.darts import DartsSpace
+from search_spaces.nasbench201 import NasBench201Space
 from tests.contracts import broken_spaces as broken
 
 IMAGES = DataSpec((3, 8, 8), "classes", 5)
 SMALL = {"channels": 4, "cells": 3, "network_channels": 4, "network_cells": 3}
+TINY = {"channels": 2, "cells": 1, "network_channels": 2, "network_cells": 1}
 
 
 class PerPosition:
@@ -49,6 +51,20 @@ GOOD: dict[str, Callable[[], SearchSpace]] = {
         nodes=2,
         operations=("max_pool_3x3", "skip_connect", "dil_conv_3x3"),
         **SMALL,
+    ),
+    "darts-dense": lambda: DartsSpace(
+        DataSpec((1, 9, 7), "dense", 3),
+        nodes=1,
+        operations=("none", "skip_connect", "sep_conv_3x3"),
+        **SMALL,
+    ),
+    "darts-image-1d": lambda: DartsSpace(
+        DataSpec((2, 13), "image", 1), nodes=1, operations=("avg_pool_3x3", "dil_conv_3x3"), **SMALL
+    ),
+    "nasbench201": lambda: NasBench201Space(IMAGES, **TINY),
+    "nasbench201-dense": lambda: NasBench201Space(DataSpec((1, 7), "dense", 3), **TINY),
+    "nasbench201-countable": lambda: NasBench201Space(
+        DataSpec((2, 9), "multi-label", 3), operations=("none", "nor_conv_3x3"), **TINY
     ),
 }
 
@@ -94,6 +110,10 @@ BROKEN: dict[str, tuple[Callable[[], SearchSpace], str]] = {
         r"network\(genotype\) with its weights differ",
     ),
     "a network with too many outputs": (broken.too_many_outputs, "must have the shape"),
+    "an output of another size": (
+        broken.wrong_positions,
+        r"output must have the shape \(4, 3, 6, 5\), got \(4, 3, 6, 6\)",
+    ),
     "wrong size": (broken.wrong_size, r"size\(\) says 15, but there are 16"),
     "wrong derivation": (broken.derives_the_worst, "derive another genotype"),
     "a candidate the blueprint gets wrong": (
@@ -107,6 +127,16 @@ BROKEN: dict[str, tuple[Callable[[], SearchSpace], str]] = {
 def test_faults_are_found(make: Callable[[], SearchSpace], sentence: str) -> None:
     with pytest.raises(AssertionError, match=sentence):
         check_space(make())
+
+
+def test_checks_are_named_one_by_one_until_one_fails() -> None:
+    every = list(checks_of_space(toys.Plain()))
+    assert len(set(every)) == len(every) == 9
+    seen = []
+    with pytest.raises(AssertionError, match=r"size\(\) says 15"):
+        seen.extend(checks_of_space(broken.wrong_size()))
+    assert seen == every[:4]
+    assert "size()" in seen[-1]
 
 
 def test_two_spaces_with_one_fingerprint_are_found() -> None:

@@ -17,6 +17,7 @@ import torch
 
 from nas.batch import Batch
 from nas.dataspec import DataSpec
+from nas.engine.train import Supervised
 from nas.files import read_json
 from nas.objectives import Objective
 from nas.policies import FreeLogits
@@ -54,12 +55,14 @@ class Document:
 
 
 SPACE, STRATEGY = Document("add_a_space"), Document("add_a_strategy")
+TASK = Document("add_a_task")
+DOCUMENTS = {"space": SPACE, "strategy": STRATEGY, "task": TASK}
 
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder with the files of both documents, as the current one."""
-    for document in (SPACE, STRATEGY):
+    """A folder with the files of all documents, as the current one."""
+    for document in DOCUMENTS.values():
         document.write(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -94,7 +97,7 @@ def result_of(folder: Path, done: subprocess.CompletedProcess[str], file: str) -
     return read_json(found)
 
 
-@pytest.mark.parametrize("document", [SPACE, STRATEGY], ids=["space", "strategy"])
+@pytest.mark.parametrize("document", DOCUMENTS.values(), ids=DOCUMENTS)
 def test_the_file_is_short_and_passes_its_check(document: Document, lab: Path) -> None:
     document.write(lab)
     assert all(len(block.splitlines()) < MAX_LINES for block in document.of("python"))
@@ -150,6 +153,28 @@ def test_the_space_goes_through_all_stages(lab: Path) -> None:
 def test_the_strategy_is_searched_with_from_its_command_line(lab: Path) -> None:
     done = typed(STRATEGY, lab, "stages=[search,derive]")
     assert result_of(lab, done, "genotype.json")["provenance"]["strategy"] == "single_level"
+
+
+def test_the_whole_document_on_tasks_is_short() -> None:
+    assert sum(len(block.splitlines()) for _, block in TASK.blocks) < MAX_LINES
+
+
+def test_a_task_of_which_nothing_is_known_trains_a_network_with_an_image_out(lab: Path) -> None:
+    task = runpy.run_path(str(lab / "my_lab" / "task.py"))["Slopes"](weight=0.5)
+    network = torch.nn.Conv2d(1, 1, 5, padding=2)
+    update = Supervised(network, task, torch.optim.Adam(network.parameters(), 0.03))
+    inputs = torch.randn(16, 1, 8, 8)
+    batch = Batch(inputs, inputs.roll(1, dims=3))
+    losses = [float(update.step(batch)["loss/train"]) for _ in range(60)]
+    assert losses[-1] < 0.3 * losses[0]
+
+
+@pytest.mark.slow
+def test_the_task_is_searched_with_from_its_command_line(lab: Path) -> None:
+    done = typed(TASK, lab, "stages=[search,derive,retrain,evaluate,report]")
+    result = result_of(lab, done, "result.json")
+    assert (result["metric"], result["higher_is_better"]) == ("mae", False)
+    assert "found mae 0." in result["comparison"]["sentence"]
 
 
 @pytest.mark.slow

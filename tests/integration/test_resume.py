@@ -24,8 +24,8 @@ from nas.app import session as sessions
 from nas.cli import main
 from nas.engine.checkpoint import Checkpointer
 from nas.engine.rng import seed_everything
-from nas.runs.folder import RunFolder
-from nas.runs.metrics import MetricsFile
+from nas.store.folder import RunFolder
+from nas.store.metrics import MetricsFile
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "check_resume.py"
@@ -43,7 +43,8 @@ TINY = (
 )
 EPOCHS = 3
 # What is there when a run begins.
-START = {".hydra", ".lock", ".holder.json", "config.yaml", "env.json", "splits.json", "status.json"}
+START = {".hydra", ".lock", ".holder.json", "config.yaml", "data.json", "env.json"}
+START |= {"splits.json", "status.json"}
 
 
 class KilledError(BaseException):
@@ -277,7 +278,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(
         ("trainer.batch_size=600", "batch size 600 is larger than the split 'weights'"),
         ("trainer.network_batch_size=5000", "batch size 5000 is larger than the split 'train'"),
         ("space.channels=6", "are not divisible by k=4; choose a number of channels that is"),
-        ("data.validation=0", "validation must be a whole number of samples from 10"),
+        ("data.validation=0", "validation must be a whole number of samples of at least 1"),
     ],
 )
 def test_settings_that_cannot_work_are_told_before_anything_is_trained(
@@ -308,7 +309,7 @@ def test_a_run_killed_after_its_last_file_is_finished(
     done: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder_of(done).set_status("running", stage="evaluate")
-    monkeypatch.setattr("nas.app.verbs.opened", None)  # nothing is opened, let alone run
+    monkeypatch.setattr("nas.app.session.opened", None)  # nothing is opened, let alone run
     assert nas(done) == 0
     assert "already finished" in capsys.readouterr().out
     status = folder_of(done).status()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import re
 from collections.abc import Iterator
@@ -16,9 +17,9 @@ from sklearn.datasets import load_digits
 import nas.genotype
 from nas.cli import main
 from nas.export.weights import load_weights
-from nas.runs.folder import RunFolder, resolve
+from nas.store.folder import RunFolder, resolve
 
-QUICK = ("preset=smoke", "threads=1")
+QUICK = ("experiment=pc_darts_digits", "preset=smoke", "threads=1")
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +61,23 @@ def test_every_file_is_there(run: RunFolder) -> None:
     assert sorted(path.name for path in run.plots.iterdir()) == ["normal.svg", "reduce.svg"]
     assert run.status().state == "finished"
     assert re.fullmatch(r"darts-pc_darts-s0-[0-9a-f]{6}", run.name)
+
+
+def test_the_examples_for_python_hold(run: RunFolder) -> None:
+    """The document's own search is the run that is there already."""
+    document = Path(__file__).parents[2] / "docs" / "python.md"
+    found = doctest.testfile(str(document), module_relative=False, verbose=False)
+    assert found.attempted >= 8
+    assert found.failed == 0
+
+
+def test_a_loaded_network_is_the_one_that_was_evaluated(run: RunFolder) -> None:
+    net = nas.load(run.path)
+    assert not net.training
+    stored, _ = load_weights(run.retrain("found") / "weights.safetensors")
+    assert all(torch.equal(value, stored[name]) for name, value in net.state_dict().items())
+    with pytest.raises(nas.NasError, match="holds no retrained network 'random-7'"):
+        nas.load(run.path, "random-7")
 
 
 def test_a_finished_run_is_not_run_again(
@@ -128,6 +146,7 @@ def test_metrics_have_one_row_per_epoch_and_stage(run: RunFolder) -> None:
 
 def test_the_event_files_hold_scalars_histograms_pictures_and_final_metrics(run: RunFolder) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
     def read_back(folder: Path) -> EventAccumulator:
         events = EventAccumulator(str(folder), size_guidance={"scalars": 0})
@@ -144,6 +163,10 @@ def test_the_event_files_hold_scalars_histograms_pictures_and_final_metrics(run:
     (final,) = events.Scalars("final")
     (found,) = [n for n in read(run.result)["networks"] if n["name"] == "found"]
     assert final.value == pytest.approx(found["validation"]["accuracy"])
+    content = events.PluginTagToContent("hparams")["_hparams_/session_start_info"]
+    settings = HParamsPluginData.FromString(content).session_start_info.hparams
+    assert settings["strategy"].string_value == "pc_darts"
+    assert settings["seed"].number_value == 0
 
 
 def test_the_peers_have_equal_macs_or_say_theirs(run: RunFolder) -> None:
@@ -218,7 +241,7 @@ def test_a_run_with_a_users_modules_is_opened_only_if_they_are_named(
     config = run.config.read_text()
     try:
         run.config.write_text(config.replace("plugins: []", "plugins: [somewhere.else]"))
-        assert main(["evaluate", "search"]) == 2
+        assert main(["evaluate", "pc_darts_digits"]) == 2
     finally:
         run.config.write_text(config)
     assert "add plugins=[somewhere.else]" in capsys.readouterr().err
@@ -226,7 +249,7 @@ def test_a_run_with_a_users_modules_is_opened_only_if_they_are_named(
 
 def test_one_format_again_leaves_the_records_of_the_others(run: RunFolder) -> None:
     before = read(run.export / "parity.json")["exports"]
-    assert main(["export", "search", "formats=[safetensors]"]) == 0
+    assert main(["export", "pc_darts_digits", "formats=[safetensors]"]) == 0
     after = read(run.export / "parity.json")["exports"]
     assert sorted(r["format"] for r in after) == sorted(r["format"] for r in before)
 
@@ -249,7 +272,7 @@ def test_a_published_genotype_is_retrained_alone(
     line = ["retrain", "DARTS_V2", *QUICK, "trainer.network_epochs=1", "stages=[retrain,evaluate]"]
     assert main(line) == 0
     retrained = resolve("latest", "runs")
-    assert retrained.path.parent.name == "retrain"
+    assert retrained.path.parent.name == "retrain_pc_darts_digits"
     assert [n["name"] for n in read(retrained.path / "retrain.json")["networks"]] == ["found"]
     file = nas.genotype.load(retrained.genotype)
     assert file.choices["normal/node5/inputs"] == (0, 2)
@@ -261,21 +284,21 @@ def test_a_published_genotype_is_retrained_alone(
     [
         (["space.channels=6"], "not divisible by k=4"),
         (["trainer.batch_size=900"], "batch size 900 is larger than the split"),
-        (["data.validation=5"], "validation must be a whole number"),
-        (["budget.params=-1"], "must be above 0"),
+        (["data.validation=0"], "validation"),
+        (["budget.params=-1"], "must be a number above 0"),
         (["strategy=gdas", "strategy.schedules.temperature.start=0"], "above 0"),
         (["strategy=darts_2nd", "+optim.weights.nesterov=true"], "order=2"),
         (["space.operations=[none]"], "at least one operation"),
         (["space.cells=2"], "at least 3"),
         (["space._target_=os.system"], "plugins=[os]"),
         (["device=cuda"], "no CUDA device"),
-        (["precision=fp8"], "fp32 or bf16"),
+        (["precision=fp8"], "one of fp32, bf16"),
         (["stages=[retrain]"], "needs stage 'derive'"),
         (["stages=[serch]"], "did you mean 'search'"),
         (["trainer.epochs=-3"], "trainer.epochs must be a whole number of at least 1"),
         (["trainer.random_networks=-1"], "at least 0"),
         (["trainer.drop_path=1.5"], "from 0 to below 1"),
-        (["threads=0"], "at least 1, or null"),
+        (["threads=0"], "threads must be a whole number of at least 1"),
         (["resume=sometimes"], "auto, never, must, force"),
         (["resume=must", "seed=98"], "nothing was started"),
     ],

@@ -57,6 +57,15 @@ def test_columns_below_100_are_kept(
     assert [len(line) for line in lines(capsys)] == [40, 40, 10]
 
 
+def test_what_is_to_be_copied_is_never_broken_and_hints_stay_out_of_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    console.verbatim(f"|{'x' * 90}| [bold]\n  second")
+    console.hint("next    nas show")
+    assert capsys.readouterr() == (f"|{'x' * 90}| [bold]\n  second\n", "next    nas show\n")
+
+
 def test_without_a_terminal_the_width_is_100(capsys: pytest.CaptureFixture[str]) -> None:
     say("x" * 120)
     assert [len(line) for line in lines(capsys)] == [100, 20]

@@ -67,6 +67,43 @@ def test_contradictions_are_refused(settings: dict[str, tuple[str, ...]], messag
         DataSpec((3, 8, 8), "classes", 2, **settings)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("kind", "given", "found"),
+    [
+        ("classes", (), ()),
+        ("multi-label", (), ()),
+        ("dense", (), (8, 6)),
+        ("dense", (8, 6), (8, 6)),
+        ("image", (), (8, 6)),
+        ("image", [16, 12], (16, 12)),
+    ],
+)
+def test_outputs_have_the_size_of_inputs_unless_an_image_says_otherwise(
+    kind: str, given: tuple[int, ...], found: tuple[int, ...]
+) -> None:
+    spec = DataSpec((1, 8, 6), kind, 2, output_size=given)  # type: ignore[arg-type]
+    assert spec.output_size == found
+    assert DataSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
+    older = {key: value for key, value in spec.to_json().items() if key != "output_size"}
+    assert DataSpec.from_json(older).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [
+        ("classes", (8, 6)),
+        ("multi-label", (1,)),
+        ("dense", (16, 12)),
+        ("image", (16,)),
+        ("image", (16, 0)),
+        ("image", (16, 12.0)),
+    ],
+)
+def test_another_output_size_is_refused(kind: str, given: tuple[int, ...]) -> None:
+    with pytest.raises(NasError, match=r"output_size must be the 2 spatial axes.*leave it out"):
+        DataSpec((1, 8, 6), kind, 2, output_size=given)  # type: ignore[arg-type]
+
+
 def test_it_is_found_without_torch() -> None:
     code = "import sys, nas.dataspec; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,37 +1,44 @@
-"""The stages of a run, each leaving one last file by which a resumed run knows that it is done."""
+"""The stages of a run, each leaving one last file by which a resumed run knows that it is done.
+
+Their modules are imported when they run, so that a finished run is recognized without torch.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from nas.app.session import GOING, Session
-from nas.app.stages.derive import derive
-from nas.app.stages.evaluate import evaluate_networks
-from nas.app.stages.export import export
-from nas.app.stages.report import report
-from nas.app.stages.retrain import retrain
-from nas.app.stages.search import search
 from nas.errors import ConfigError, nearest
+from nas.store.folder import GOING
+
+if TYPE_CHECKING:
+    from nas.app.session import Session
 
 
 @dataclass(frozen=True)
 class Stage:
-    """What to run, the file that it writes last, and the stages whose files it reads."""
+    """A function of a module here, the file that it writes last, and whose files it reads."""
 
-    run: Callable[[Session], None]
+    module: str
+    function: str
     leaves: str
     needs: tuple[str, ...] = ()
 
+    def run(self, session: Session) -> None:
+        """Run the stage."""
+        getattr(import_module(f"{__name__}.{self.module}"), self.function)(session)
+
 
 STAGES = {
-    "search": Stage(search, "search.json"),
-    "derive": Stage(derive, "genotype.json", ("search",)),
-    "retrain": Stage(retrain, "retrain.json", ("derive",)),
-    "evaluate": Stage(evaluate_networks, "evaluation.json", ("retrain",)),
-    "export": Stage(export, "export.json", ("retrain",)),
-    "report": Stage(report, "report.html", ("derive",)),
+    "search": Stage("search", "search", "search.json"),
+    "derive": Stage("derive", "derive", "genotype.json", ("search",)),
+    "retrain": Stage("retrain", "retrain", "retrain.json", ("derive",)),
+    "evaluate": Stage("evaluate", "evaluate_networks", "evaluation.json", ("retrain",)),
+    "export": Stage("export", "export", "export.json", ("retrain",)),
+    "report": Stage("report", "report", "report.html", ("derive",)),
 }
 
 
@@ -70,6 +77,11 @@ def check_order(folder: Path, stages: Sequence[str], known: Sequence[str]) -> No
 
 def run_stages(session: Session) -> None:
     """Run the session's stages that are not done."""
+    from nas.app.stages.export import exporters_for
+
+    if "export" in session.stages:  # a wrong format is told before the search, not after
+        exporters_for(list(session.cfg.formats), session.cfg.plugins)
+    session.parts.costs  # noqa: B018  (a user's own may fail)
     if "retrain" in session.stages:
         session.parts.training()  # a batch that does not fit is told before the search, not after
     for name in session.stages:

@@ -7,13 +7,19 @@ from typing import Any
 
 from torch import nn
 
-from nas.app.found import read_genotype
+from nas.app.found import checked_genotype, read_genotype
+from nas.app.given import find_genotype
+from nas.app.inherit import trained_supernet
+from nas.app.located import locate
 from nas.app.session import Session
+from nas.arch import from_genotype
 from nas.build import data_source
 from nas.engine.evaluate import evaluate
 from nas.errors import NasError
 from nas.export.weights import load_weights
 from nas.files import read_json, write_json
+from nas.space import SearchSpace
+from nas.store.folder import RunFolder
 
 
 def evaluate_networks(session: Session) -> None:
@@ -31,15 +37,48 @@ def test_figures(session: Session, name: str) -> Mapping[str, Any]:
     return evaluate(network, data, "test", parts.task, device=parts.device)
 
 
+def supernet_figures(session: Session, genotype: str | None) -> dict[str, dict[str, float]]:
+    """Figures of the run's supernet cut down to a genotype, by default to the one it found.
+
+    Returns loss, metrics and count on the splits ``validation`` and ``test``.
+    """
+    parts, folder = session.parts, session.folder
+    if genotype is None:
+        choices = read_genotype(session, folder.genotype)
+    else:
+        runs = str(folder.path.parent.parent)
+        choices = find_genotype(session, genotype, locate(genotype, runs), runs)
+    data = data_source(session.cfg).load()
+    supernet = trained_supernet(folder, data.without("test"))
+    network = supernet.freeze(from_genotype(supernet.decisions, choices)).to(parts.device)
+    return {
+        split: evaluate(network, data, split, parts.task, device=parts.device)
+        for split in ("validation", "test")
+    }
+
+
 def stored_network(session: Session, name: str = "found") -> nn.Module:
     """A retrained network of the run with its stored weights, in eval mode."""
-    folder = session.folder.retrain(name)
-    if not (folder / "weights.safetensors").is_file():
+    return network_in(session.folder, session.parts.space, name)
+
+
+def network_in(folder: RunFolder, space: SearchSpace, name: str) -> nn.Module:
+    """A retrained network in a run's folder, in eval mode.
+
+    Raises NasError where there is none of that name, or its files are damaged.
+    """
+    place = folder.retrain(name)
+    if not (place / "weights.safetensors").is_file():
         raise NasError(
-            f"{session.folder.path} holds no retrained network {name!r}; run stage retrain first"
+            f"{folder.path} holds no retrained network {name!r}; run stage retrain first"
         )
-    choices = read_genotype(session, folder / "genotype.json")
-    network = session.parts.space.network(choices)
-    state, _ = load_weights(folder / "weights.safetensors")
-    network.load_state_dict(state)
+    network = space.network(checked_genotype(space, place / "genotype.json"))
+    state, _ = load_weights(place / "weights.safetensors")
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise NasError(
+            f"{place / 'weights.safetensors'} does not fit the network of its run's settings; "
+            "retrain it"
+        ) from error
     return network.eval()

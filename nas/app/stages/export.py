@@ -6,16 +6,31 @@ from collections.abc import Sequence
 
 from nas.app.session import Session
 from nas.app.stages.evaluate import stored_network
-from nas.export.base import ExportRecord
-from nas.export.run import FORMATS, export_all
+from nas.export.base import Exporter, ExportRecord
+from nas.export.run import check_formats, export_all, exporters
 from nas.files import write_json
+from nas.instantiate import conforming, instantiate
 
 
 def export(session: Session) -> None:
     """Write every format; leaves ``export/*``, ``export/parity.json`` and ``export.json``."""
-    records = write_formats(session, FORMATS)
+    records = write_formats(session, list(session.cfg.formats))
     status = {record.format: record.status for record in records}
     write_json(session.folder.path / "export.json", status)
+
+
+def exporters_for(formats: Sequence[str], plugins: Sequence[str]) -> dict[str, Exporter]:
+    """The exporters there are, a user's own classes among the formats included.
+
+    Raises:
+        ConfigError: a format that is unknown, named twice, or no exporter; or none at all.
+    """
+    known = exporters()
+    for name in formats:
+        if "." in name:
+            known[name] = conforming(instantiate({"_target_": name}, plugins), Exporter, name)
+    check_formats(formats, known)
+    return known
 
 
 def write_formats(session: Session, formats: Sequence[str]) -> list[ExportRecord]:
@@ -29,6 +44,7 @@ def write_formats(session: Session, formats: Sequence[str]) -> list[ExportRecord
         session.folder.export,
         formats,
         seed=session.cfg.seed,
+        known=exporters_for(formats, session.cfg.plugins),
     )
     bar.advance()
     return records

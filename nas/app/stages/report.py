@@ -7,6 +7,8 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from nas.analysis.summary import compare_sentence
 from nas.analysis.text import summary_of
 from nas.app.found import read_genotype
@@ -17,7 +19,9 @@ from nas.arch import Weights
 from nas.costs import COUNTING_RULE
 from nas.files import read_json, write_json
 from nas.genotype import load
-from nas.runs.metrics import MetricsFile
+from nas.store.identity import RUNTIME_KEYS
+from nas.store.metrics import MetricsFile
+from nas.tasks import Task
 
 
 def report(session: Session) -> None:
@@ -29,12 +33,7 @@ def report(session: Session) -> None:
     choices = read_genotype(session, session.folder.genotype)
     graph = graph_of(session.parts.space, choices)
     session.board.final(
-        {
-            "strategy": result["strategy"],
-            "space": result["space"],
-            "data": result["data"],
-            "seed": result["seed"],
-        },
+        hyper_parameters(session, result),
         {"final": primary(session, result)},  # of validation: a sweep is sorted by it
     )
     write_report(
@@ -47,9 +46,19 @@ def report(session: Session) -> None:
     )
 
 
+def hyper_parameters(session: Session, result: Mapping[str, Any]) -> dict[str, Any]:
+    """What tells the runs of a sweep apart: the usual four, and every setting that was given."""
+    found = {name: result[name] for name in ("strategy", "space", "data", "seed")}
+    for text in read_json(session.folder.env).get("overrides", ()):
+        key = text.partition("=")[0].lstrip("+~")
+        if key not in session.choices and key.split(".")[0] not in RUNTIME_KEYS:
+            found[key] = OmegaConf.select(session.cfg, key)
+    return found
+
+
 def collect(session: Session) -> dict[str, Any]:
     """The figures of all stages that ran."""
-    folder, choices = session.folder, session.choices
+    folder, choices, task = session.folder, session.choices, session.parts.task
     file = load(folder.genotype)
     graph = graph_of(session.parts.space, read_genotype(session, folder.genotype))
     networks = with_test(folder.path)
@@ -64,15 +73,18 @@ def collect(session: Session) -> dict[str, Any]:
         "command": " ".join(read_json(folder.env)["command"]),
         "genotype_id": file.id,
         "summary": "" if graph is None else summary_of(graph),
-        "metric": session.parts.task.primary,
+        "metric": task.primary,
+        "higher_is_better": task.higher_is_better[task.primary],
+        "macs_tolerance": float(session.cfg.trainer.macs_tolerance),
         "networks": networks,
         "splits": read_json(folder.splits)["counts"],
+        "notes": [*session.parts.data.notes, *getattr(session.parts.space, "notes", ())],
         "counting": COUNTING_RULE,
         "budget": budget(session, file.predicted),
     }
     if (folder.path / "search.json").is_file():
         result["search"] = read_json(folder.path / "search.json")
-    comparison = compare(session.parts.task.primary, networks)
+    comparison = compare(task, networks)
     if comparison:
         result["comparison"] = comparison
     parity = folder.export / "parity.json"
@@ -98,8 +110,9 @@ def with_test(folder: Path) -> list[dict[str, Any]]:
     return records
 
 
-def compare(metric: str, networks: list[dict[str, Any]]) -> dict[str, Any]:
+def compare(task: Task, networks: list[dict[str, Any]]) -> dict[str, Any]:
     """The found network beside the random ones, and what may be said of it."""
+    metric = task.primary
     values = {n["name"]: n["test"][metric] for n in networks if "test" in n}
     others = [value for name, value in values.items() if name != "found"]
     if "found" not in values or not others:
@@ -109,7 +122,9 @@ def compare(metric: str, networks: list[dict[str, Any]]) -> dict[str, Any]:
         "found": values["found"],
         "random_mean": mean(others),
         "random_sd": stdev(others) if len(others) > 1 else None,
-        "sentence": compare_sentence(values["found"], others),
+        "sentence": compare_sentence(
+            values["found"], others, metric, task.higher_is_better[metric]
+        ),
     }
 
 

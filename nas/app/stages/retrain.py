@@ -9,6 +9,7 @@ import torch
 
 from nas import console
 from nas.app.found import read_genotype, write_genotype
+from nas.app.inherit import inherit
 from nas.app.session import Session
 from nas.costs import count_macs, count_parameters
 from nas.decision import Choice
@@ -64,7 +65,7 @@ def random_peers(session: Session, found: Mapping[str, Choice]) -> dict[str, dic
 
 
 def train_one(session: Session, name: str, choices: Mapping[str, Choice]) -> Mapping[str, Any]:
-    """Train one genotype's network from scratch; leaves its weights, genotype and figures."""
+    """Train one genotype's network; leaves its weights, genotype and figures."""
     parts, folder = session.parts, session.folder.retrain(name)
     if (folder / "result.json").is_file():
         return dict(read_json(folder / "result.json"))
@@ -72,6 +73,8 @@ def train_one(session: Session, name: str, choices: Mapping[str, Choice]) -> Map
     # The same initial random numbers for every network: retrained alike.
     seed_everything(session.cfg.seed, "network")
     network = parts.space.network(choices)
+    if session.cfg.init == "inherit":
+        inherit(session, network, choices)
     job = parts.retraining(network)
     outcome = session.loop(
         Job(

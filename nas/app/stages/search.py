@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from nas.app.extend import extend
 from nas.app.found import write_genotype
 from nas.app.session import Session
 from nas.arch import entropies
@@ -19,6 +20,7 @@ from nas.space import discretize
 def search(session: Session) -> None:
     """Run the strategy; leaves ``genotypes/``, the last checkpoint and ``search.json``."""
     parts, cfg = session.parts, session.cfg
+    extend(session)
     job = Job(
         stage="search",
         update=parts.update,

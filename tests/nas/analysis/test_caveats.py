@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from nas.analysis.caveats import caveats
 
 
@@ -27,3 +29,26 @@ def test_unequal_costs_and_missed_budgets_are_said(result: dict[str, Any]) -> No
     text = "\n".join(caveats(result))
     assert "by up to 20 % in MACs" in text
     assert "not met for: macs" in text
+
+
+@pytest.mark.parametrize(("tolerance", "said"), [(0.05, True), (0.1, False)])
+def test_the_tolerance_of_equal_costs_is_that_of_the_run(
+    result: dict[str, Any], tolerance: float, said: bool
+) -> None:
+    result["macs_tolerance"] = tolerance
+    result["networks"][1]["macs"] = 1.08 * result["networks"][0]["macs"]
+    assert ("by up to 8 % in MACs" in "\n".join(caveats(result))) is said
+
+
+def test_a_metric_that_is_no_share_of_right_answers_has_no_standard_error(
+    result: dict[str, Any],
+) -> None:
+    result["metric"] = "mse"
+    result["search"]["validation"] = {"mse": 0.2}
+    result["networks"][0]["test"] = {"mse": 0.1, "count": 540}
+    text = "\n".join(caveats(result))
+    assert "The test mse is a mean over 540 test examples" in text
+    assert "Values of mse during the search are those of the supernet" in text
+    assert "published figures" in text
+    assert "standard error" not in text
+    assert "ccurac" not in text

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from nas.analysis.cells import cell_graph, cells_of
+from nas.analysis.cells import cell_graph, cell_title, cells_of
 from nas.errors import NasError
 
 
@@ -21,3 +21,10 @@ def test_the_part_of_one_cell_has_all_its_edges(pc_darts: Any) -> None:
 def test_an_unknown_cell_is_refused_with_the_known_ones(pc_darts: Any) -> None:
     with pytest.raises(NasError, match=r"'norml' .* normal, reduce; .*did you mean 'normal'"):
         cell_graph(pc_darts, "norml")
+
+
+@pytest.mark.parametrize(
+    ("cell", "title"), [("normal", "normal cell"), ("cell", "cell"), ("", "cell")]
+)
+def test_the_only_cell_of_a_space_is_not_called_cell_cell(cell: str, title: str) -> None:
+    assert cell_title(cell) == title

@@ -109,6 +109,20 @@ def test_a_full_report_has_every_section(
     assert "genotype.json" in page.references
 
 
+def test_the_networks_are_listed_by_the_metric_of_the_task(
+    result: dict[str, Any], tmp_path: Path
+) -> None:
+    assert "validation acc.test acc.test loss" in checked(write_report(tmp_path, result, [])).text
+    result |= {"metric": "mse", "higher_is_better": False}
+    for network in result["networks"]:
+        network["validation"] = {"mse": 0.00123456, "psnr": 29.1}
+        network["test"] = {"mse": 0.0004321, "loss": 0.0004321}
+    text = checked(write_report(tmp_path, result, [])).text
+    assert "MACsvalidation msetest msetest loss" in text
+    assert "0.0012350.00043210.0004321" in text
+    assert "acc." not in text
+
+
 def test_the_same_run_gives_the_same_bytes(
     result: dict[str, Any], metrics: list[dict[str, Any]], pc_darts: Any, tmp_path: Path
 ) -> None:

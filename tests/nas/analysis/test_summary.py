@@ -12,22 +12,30 @@ from hypothesis import strategies as st
 from nas.analysis.summary import (
     compare_sentence,
     comparison_text,
+    figure,
     final_rows,
+    in_words,
     mean_and_deviation,
     millions,
     percent,
     plain,
     seconds,
     size,
+    spread,
 )
 
 CLAIM = re.compile(r"better|worse|superior|outperform|beat|improv|significan|win", re.IGNORECASE)
 shares = st.floats(0, 1)
 
 
-@given(shares, st.lists(shares, max_size=8))
-def test_no_sentence_ever_claims_superiority(found: float, others: list[float]) -> None:
-    sentence = compare_sentence(found, others)
+metrics = st.sampled_from(["accuracy", "f1", "mse", "psnr", "pixel_accuracy"])
+
+
+@given(shares, st.lists(shares, max_size=8), metrics, st.booleans())
+def test_no_sentence_ever_claims_superiority(
+    found: float, others: list[float], metric: str, higher: bool
+) -> None:
+    sentence = compare_sentence(found, others, metric, higher)
     assert not CLAIM.search(sentence)
     assert sentence.count("\n") == 0
 
@@ -75,6 +83,83 @@ def test_a_difference_is_named_only_outside_range_and_two_deviations(
 )
 def test_sentences_in_full(found: float, others: list[float], sentence: str) -> None:
     assert compare_sentence(found, others) == sentence
+
+
+@pytest.mark.parametrize(
+    ("metric", "higher", "found", "others", "sentence"),
+    [
+        (
+            "mse",
+            False,
+            0.0123456,
+            [0.0211, 0.0212, 0.0213],
+            "found mse 0.01235 lies below all 3 random cells (0.0212 +- 0.0001), less is wanted; "
+            "one seed does not establish a difference, 6 paired seeds or more could",
+        ),
+        (
+            "mse",
+            False,
+            0.03,
+            [0.0211, 0.0212, 0.0213],
+            "found mse 0.03 lies above all 3 random cells (0.0212 +- 0.0001), less is wanted; "
+            "one seed does not establish a difference, 6 paired seeds or more could",
+        ),
+        (
+            "psnr",
+            True,
+            31.25,
+            [28.0, 28.1],
+            "found psnr 31.25 lies above all 2 random cells (28.05 +- 0.071), more is wanted; "
+            "one seed does not establish a difference, 6 paired seeds or more could",
+        ),
+        (
+            "f1",
+            True,
+            0.9,
+            [0.91, 0.88, 0.89],
+            "no difference shown: found f1 90.0 %, 3 random cells 89.3 +- 1.5 %",
+        ),
+        ("mse", False, 0.5, [math.inf], "no comparison: not every test mse is a number"),
+        (
+            "pixel_accuracy",
+            True,
+            0.5,
+            [0.4],
+            "no difference shown: found pixel accuracy 50.0 %, 1 random cell 40.0 %; one against "
+            "one shows nothing",
+        ),
+    ],
+)
+def test_sentences_on_other_metrics_in_full(
+    metric: str, higher: bool, found: float, others: list[float], sentence: str
+) -> None:
+    assert compare_sentence(found, others, metric, higher) == sentence
+
+
+def test_values_are_written_as_their_metric_is() -> None:
+    shared = ("accuracy", "pixel_accuracy", "f1", "sample_iou", "exact_match")
+    assert {figure(metric, 0.98888) for metric in shared} == {"98.9 %"}
+    written = [figure("mse", value) for value in (0.0123456, 1.5e-7, 12.0, 123456.0, math.nan)]
+    assert written == ["0.01235", "1.5e-07", "12", "1.235e+05", "unknown"]
+    assert figure("psnr", 31.2468) == "31.25"
+    assert spread("accuracy", 0.986, 0.003) == "98.6 +- 0.3 %"
+    assert spread("psnr", 31.2468, 0.0567) == "31.25 +- 0.057"
+    assert in_words("pixel_accuracy") == "pixel accuracy"
+
+
+def test_the_closing_table_shows_the_metric_of_the_task(
+    result: dict[str, Any], tmp_path: Path
+) -> None:
+    result |= {"metric": "mse", "higher_is_better": False}
+    for network, value in zip(result["networks"], (0.0123, 0.02, 0.021, 0.022), strict=True):
+        network["test"] = {"mse": value, "loss": 0.3, "count": 540}
+    table = dict(final_rows(result, tmp_path))
+    assert table["test mse"] == "0.0123 of 540 test examples"
+    assert table["  random-0"] == "0.02  (0.21 M parameters, 3.41 M MACs)"
+    assert table["  random, mean"] == "0.021 +- 0.001"
+    assert table["comparison"].startswith("found mse 0.0123 lies below all 3 random cells")
+    assert "less is wanted" in table["comparison"]
+    assert not [label for label in table if "accuracy" in label]
 
 
 def test_numbers_are_written_for_people() -> None:

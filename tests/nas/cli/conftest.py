@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-import nas
+import nas.app
 from nas import console
 from nas.cli import main
 
@@ -42,7 +42,6 @@ stages:
 data_root: ""
 hydra:
   run: {dir: "${runs}/search/s${oc.select:seed,none}"}
-  sweep: {dir: "${runs}/_sweeps/x", subdir: "${hydra:job.num}"}
 """
 FILES = {
     "search.yaml": SEARCH,
@@ -73,11 +72,12 @@ class App(ModuleType):
 
     def __init__(self) -> None:
         super().__init__("nas.app")
+        self.__path__ = list(nas.app.__path__)  # its modules stay what they are
         self.seen: list[tuple[str, dict[str, Any]]] = []
         self.argv: list[str] = []
         self.act: Callable[[DictConfig], float | None] = lambda cfg: 0.5
 
-    def run(self, verb: str, cfg: DictConfig) -> float | None:
+    def run(self, verb: str, cfg: DictConfig, typed: Sequence[str] = ()) -> float | None:
         self.seen.append((verb, OmegaConf.to_container(cfg)))  # type: ignore[arg-type]
         self.argv = sys.argv
         return self.act(cfg)

@@ -12,18 +12,8 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from nas import console
-from nas.errors import NasError
 
 Say = Callable[..., "tuple[int, str, str]"]
-
-
-def failing_at(*seeds: int, error: type[Exception] = NasError) -> Callable[[DictConfig], float]:
-    def act(cfg: DictConfig) -> float:
-        if cfg.seed in seeds:
-            raise error(f"seed {cfg.seed} is bad")
-        return 0.5
-
-    return act
 
 
 def test_a_job_runs_in_silence_in_the_folder_its_config_names(
@@ -87,54 +77,6 @@ def test_quiet(say: Say, app: Any) -> None:
     app.act = lambda cfg: console.say("text")
     assert say("search", "--quiet") == (0, "", "")
     assert say("search") == (0, "text\n", "")
-
-
-def test_a_sweep_runs_every_combination(say: Say, app: Any, checkout: Path) -> None:
-    status, out, err = say("search", "seed=1,2", "-m", "strategy=darts,gdas")
-    assert (status, out, err) == (0, "", "")
-    seen = [(cfg["seed"], cfg["strategy"]["name"]) for _, cfg in app.seen]
-    assert seen == [(1, "darts"), (1, "gdas"), (2, "darts"), (2, "gdas")]
-    assert (checkout / "work" / "runs" / "_sweeps" / "x" / "3" / ".hydra").is_dir()
-
-
-def test_a_sweep_goes_on_after_a_failed_job(say: Say, app: Any) -> None:
-    app.act = failing_at(2, 3)
-    status, out, err = say("search", "-m", "seed=1,2,3,4")
-    assert (status, out) == (1, "")
-    assert [cfg["seed"] for _, cfg in app.seen] == [1, 2, 3, 4]
-    assert err.splitlines() == [
-        "error: seed=2: seed 2 is bad",
-        "error: seed=3: seed 3 is bad",
-        "error: 2 of 4 jobs failed; 'nas ls' shows which",
-    ]
-
-
-class StoppedError(NasError):
-    """What a run raises that a signal stopped."""
-
-    exit_code = 143
-
-
-def test_a_stopped_job_stops_its_sweep(say: Say, app: Any) -> None:
-    app.act = failing_at(1, error=StoppedError)
-    status, _, err = say("search", "-m", "seed=0,1,2")
-    assert status == 130
-    assert "interrupted" in err
-    assert [cfg["seed"] for _, cfg in app.seen] == [0, 1]
-
-
-def test_a_sweep_names_the_unexpected(say: Say, app: Any) -> None:
-    app.act = failing_at(2, error=ZeroDivisionError)
-    status, _, err = say("search", "-m", "seed=1,2")
-    assert status == 1
-    assert err.splitlines()[0] == "error: seed=2: ZeroDivisionError: seed 2 is bad"
-
-
-def test_a_wrong_choice_stops_a_sweep_before_its_first_job(say: Say, app: Any) -> None:
-    status, _, err = say("search", "-m", "strategy=darts,gdaz")
-    assert status == 2
-    assert err.startswith("error: unknown strategy 'gdaz'; did you mean 'gdas'?")
-    assert app.seen == []
 
 
 def test_the_job_config_is_printed(say: Say, app: Any) -> None:

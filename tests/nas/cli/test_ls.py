@@ -58,6 +58,38 @@ def test_json(say: Say, make: Callable[..., Path]) -> None:
     assert row["folder"] == "runs/search/new-s0-bbbbbb"
     assert (row["strategy"], row["seed"], row["experiment"]) == ("pc_darts", 0, None)
     assert (row["state"], row["test_accuracy"], row["macs"]) == ("finished", 0.989, 3_400_000)
+    assert (row["metric"], row["test"]) == ("accuracy", 0.989)
+
+
+def of_metric(metric: str, value: float) -> dict[str, Any]:
+    found = {"name": "found", "parameters": 6_500, "macs": 440_000, "test": {metric: value}}
+    return {"metric": metric, "networks": [found]}
+
+
+def test_a_metric_that_all_runs_have_is_named_in_the_head(
+    say: Say, make: Callable[..., Path]
+) -> None:
+    make("search/a-s0-aaaaaa", "2026-11-21T10:00:00+00:00", result=of_metric("mse", 0.0123456))
+    make("search/b-s0-bbbbbb", "2026-11-20T10:00:00+00:00", "interrupted")
+    lines = [line.split() for line in say("ls")[1].splitlines()]
+    assert lines[0] == ["run", "state", "test", "mse", "parameters", "MACs", "updated"]
+    assert lines[1][1:3] == ["finished", "0.01235"]
+    rows = json.loads(say("ls", "--json")[1])
+    assert [(r["metric"], r["test"], r["test_accuracy"]) for r in rows] == [
+        ("mse", 0.0123456, None),
+        (None, None, None),
+    ]
+
+
+def test_runs_of_several_metrics_name_theirs(say: Say, make: Callable[..., Path]) -> None:
+    make("search/a-s0-aaaaaa", "2026-11-21T10:00:00+00:00", result=of_metric("mse", 0.0123456))
+    make("search/b-s0-bbbbbb", "2026-11-20T10:00:00+00:00", result=RESULT)
+    make("search/c-s0-cccccc", "2026-11-19T10:00:00+00:00", result=of_metric("exact_match", 0.5))
+    lines = [line.split() for line in say("ls")[1].splitlines()]
+    assert lines[0] == ["run", "state", "test", "parameters", "MACs", "updated"]
+    assert lines[1][2:4] == ["mse", "0.01235"]
+    assert lines[2][2:5] == ["accuracy", "98.9", "%"]
+    assert lines[3][2:6] == ["exact", "match", "50.0", "%"]
 
 
 def test_one_experiment_alone(say: Say, make: Callable[..., Path]) -> None:

@@ -68,7 +68,7 @@ def told(say: Say, line: str) -> str:
         ("seed=${nope}", "the settings do not compose: Interpolation key 'nope' not found"),
         ("hydra/launcher=joblip", "unknown hydra/launcher 'joblip'; the choices are basic"),
         ("--config-dir=/nowhere/at/all",
-         "Additional config directory '/nowhere/at/all' not found"),
+         "--config-dir /nowhere/at/all: there is no such folder"),
         ("seed=many", "seed=many is not a number (the default is 0)"),
         ("optim.weights=3", "optim.weights=3 is not a group of settings "
          "(the default is {lr, decay})"),
@@ -102,6 +102,68 @@ def test_a_group_that_must_be_chosen(say: Say, app: Any, checkout: Path) -> None
 def test_damaged_yaml_names_its_file(say: Say, app: Any, checkout: Path) -> None:
     (checkout / "configs" / "space" / "darts.yaml").write_text("a: [1\nb: {")
     assert "darts.yaml" in told(say, "search")
+
+
+@pytest.fixture
+def mine(checkout: Path) -> Path:
+    """A config folder of the user's own, beside the shipped one."""
+    folder = checkout / "mine"
+    (folder / "strategy").mkdir(parents=True)
+    (folder / "strategy" / "sandwich.yaml").write_text("name: sandwich\n")
+    return folder
+
+
+def test_the_users_choices_are_listed_with_ours(say: Say, app: Any, mine: Path) -> None:
+    said = told(say, f"search  --config-dir={mine}  strategy=sandwhich")
+    assert " ".join(said.split()) == (
+        "unknown strategy 'sandwhich'; did you mean 'sandwich'? "
+        "(the choices are darts, gdas, pc_darts, sandwich)"
+    )
+
+
+def test_a_choice_of_a_saved_run_that_is_not_here_is_told(
+    say: Say, app: Any, checkout: Path
+) -> None:
+    folder = checkout / "work" / "runs" / "search" / "darts-mine-s0-abc123"
+    (folder / ".hydra").mkdir(parents=True)
+    (folder / "status.json").write_text('{"state": "finished"}')
+    (folder / ".hydra" / "overrides.yaml").write_text("- strategy=sandwich\n")
+    said = told(say, f"search  --from  {folder}")
+    assert " ".join(said.split()) == (
+        "that run was made with strategy=sandwich, which is no choice here; "
+        "add the --config-dir of its command, or choose another strategy"
+    )
+
+
+@pytest.mark.parametrize("settings", ["", "  seed=1"], ids=["alone", "with a setting"])
+def test_a_damaged_file_of_the_users_is_named(
+    say: Say, app: Any, mine: Path, settings: str
+) -> None:
+    (mine / "strategy" / "sandwich.yaml").write_text("name: [1\nb: {")
+    said = told(say, f"search  --config-dir={mine}  strategy=sandwich{settings}")
+    # A long path is broken off at the edge of the terminal, so spaces say nothing.
+    assert "sandwich.yaml,line2:thisisnotYAML" in "".join(said.split())
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        (
+            "search  optim.weight._target_=a.B",
+            "optim.weight._target_ replaces no class of the settings; "
+            "did you mean 'optim.weights'?",
+        ),
+        (
+            "search  spaec._target_=a.B",
+            "spaec._target_ replaces no class of the settings; did you mean 'space'?",
+        ),
+        ("search  cost.energy._target_=a.B", "nas search does not use the group 'cost'"),
+        ("evaluate  latest  space._target_=a.B", "nas evaluate does not use the group 'space'"),
+    ],
+)
+def test_a_class_in_the_place_of_nothing(say: Say, app: Any, line: str, sentence: str) -> None:
+    assert " ".join(told(say, line).split()) == sentence
+    assert app.seen == []
 
 
 def test_a_verb_without_config(say: Say, app: Any) -> None:

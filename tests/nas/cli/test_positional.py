@@ -113,6 +113,22 @@ def test_from_looks_where_runs_says(checkout: Path) -> None:
     assert found.overrides == ("seed=3", "runs='else where'")
 
 
+def test_a_saved_run_allows_no_modules_and_sets_nothing_of_hydras(checkout: Path) -> None:
+    folder = saved_run(
+        checkout, "- plugins=[my_lab]\n- +hydra.callbacks.x._target_=a.B\n- seed=3\n"
+    )
+    assert line(f"search --from {folder}").overrides == ("seed=3",)
+    assert line(f"search --from {folder} plugins=[b]").plugins == ["b"]
+
+
+def test_a_group_chosen_again_leaves_the_class_out_that_stood_in_its_place(checkout: Path) -> None:
+    saved = ["~space=null", "++space._target_=a.B", "++space.x=1", "++strategy.x=2"]
+    folder = saved_run(checkout, "".join(f"- {text}\n" for text in saved))
+    found = line(f"search --from {folder} space=darts")
+    assert found.overrides == ("++strategy.x=2", "space=darts")
+    assert line(f"search --from {folder}").overrides == tuple(saved)
+
+
 def test_from_a_run_without_settings(checkout: Path) -> None:
     folder = saved_run(checkout, "[]\n")
     assert line(f"search --from {folder}").overrides == ()
@@ -120,7 +136,7 @@ def test_from_a_run_without_settings(checkout: Path) -> None:
     with pytest.raises(ConfigError, match=r"overrides\.yaml cannot be read"):
         line(f"search --from {folder}")
     (folder / ".hydra" / "overrides.yaml").unlink()
-    with pytest.raises(ConfigError, match="is missing, so --from cannot repeat that run"):
+    with pytest.raises(ConfigError, match="is missing, so that run's settings cannot be repeated"):
         line(f"search --from {folder}")
     with pytest.raises(NasError, match="no run 'nope'"):
         line("search --from nope")

@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 
 from nas import genotype as files
-from nas.cli.show import cells_text, space_of
+from nas.cli.show import cells_text
 from nas.console import MAX_COLUMNS
 from nas.dataspec import DataSpec
-from nas.errors import ConfigError
 from nas.space import fingerprint
 from search_spaces.darts import DartsSpace
 
@@ -142,17 +141,3 @@ def test_cells_that_cannot_be_shown(
     status, out, _ = say("show", str(tmp_path / "genotype.json"))
     assert status == 0
     assert "the cells are not shown: " in out
-
-
-def test_a_foreign_class_is_not_loaded(tmp_path: Path) -> None:
-    config = tmp_path / "config.yaml"
-    config.write_text("space: {_target_: antigravity.Space}\nplugins: [antigravity]\n")
-    with pytest.raises(ConfigError, match="not of a package that may be loaded"):
-        space_of(found(), config)
-
-
-@pytest.mark.parametrize("text", ["{", "[]", "space: 3\n", "a: 1\n", "space: {}\n"])
-def test_a_damaged_config_falls_back_on_the_shipped_one(tmp_path: Path, text: str) -> None:
-    config = tmp_path / "config.yaml"
-    config.write_text(text)
-    assert isinstance(space_of(found(), config), DartsSpace)

@@ -103,15 +103,20 @@ def test_a_value_that_is_not_finite_is_found(value: float) -> None:
         ("multi-label", torch.zeros(12, 3), torch.full((12, 3), math.nan)),
         ("dense", torch.zeros(12, 4, 4, dtype=torch.int64), torch.zeros(12, 3, 4)),
         ("dense", torch.zeros(12, 3, 4, 4), torch.zeros(12)),
-        ("image", torch.zeros(12, 3, 8, 8), None),
+        ("dense", torch.full((12, 4, 4), 2), torch.full((12, 4, 4), 3)),
+        ("image", torch.zeros(12, 3, 4, 4), torch.zeros(12, 3, 8, 8)),
     ],
 )
-def test_targets_of_other_kinds(kind: Any, good: Tensor, bad: Tensor | None) -> None:
+def test_targets_of_other_kinds(kind: Any, good: Tensor, bad: Tensor) -> None:
     spec = DataSpec((2, 4, 4), kind, 3)
     assert len(data(spec=spec, targets=good)) == 12
-    if bad is not None:
-        with pytest.raises(NasError, match=r"targets must lie in 0\.\.1|must have the shape"):
-            data(spec=spec, targets=bad)
+    with pytest.raises(NasError, match=r"targets must lie in 0\.\.[12]|must have the shape"):
+        data(spec=spec, targets=bad)
+
+
+def test_an_image_out_may_have_another_size() -> None:
+    spec = DataSpec((2, 4, 4), "image", 3, output_size=(8, 8))
+    assert len(data(spec=spec, targets=torch.zeros(12, 3, 8, 8))) == 12
 
 
 def test_inputs_and_targets_may_be_trees() -> None:

@@ -76,13 +76,16 @@ def test_the_fingerprint_needs_neither_torch_nor_scikit_learn() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"test": 0}, "test must be a whole number of samples from 10 .*got 0; set data.test"),
-        ({"test": 0.3}, "test must be a whole number"),
-        ({"validation": 1797}, "validation must be .*to 1796, got 1797; set data.validation"),
-        ({"test": 1700, "validation": 90}, "leave 7 of 1797 samples .*lower data.test"),
-        ({"architecture": 1}, "architecture must be a share between 0 and 1 .*got 1; set data.arc"),
-        ({"architecture": 1.0}, "got 1.0"),
-        ({"split_seed": "a"}, "split_seed must be a whole number, got 'a'; set data.split_seed"),
+        ({"test": 0}, r"digits: test must be a whole number .*got 0; set data\.test"),
+        ({"test": 1.5}, "test must be .*or a share between 0 and 1, got 1.5"),
+        ({"validation": 1797}, "leave 0 for weights and 0 for architecture .*change data.val"),
+        (
+            {"test": 1700, "validation": 90},
+            "leave 3 for weights and 4 .* at least 10, one",
+        ),
+        ({"architecture": 1}, "1129 for weights and 1 for architecture of 1797 samples but each"),
+        ({"architecture": 1.0}, r"architecture must be .*got 1.0; set data\.architecture"),
+        ({"split_seed": "a"}, r"split_seed must be a whole number, got 'a'; set data\.split_seed"),
     ],
 )
 def test_wrong_arguments_are_refused(settings: dict[str, Any], message: str) -> None:

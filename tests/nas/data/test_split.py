@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from nas.data.base import ArrayData
-from nas.data.split import check_record, split_record, stratified_split
+from nas.data.split import check_record, split_record, stratified_cut, stratified_split
 from nas.dataspec import DataSpec
 from nas.errors import NasError
 
@@ -177,3 +177,19 @@ def test_data_without_classes_are_recorded_without_counts_per_class() -> None:
     record = split_record(data)
     assert record["per_class"] == {}
     assert record["seed"] is None
+
+
+def test_a_cut_keeps_the_class_shares_within_one() -> None:
+    targets = torch.tensor([0] * 70 + [1] * 25 + [2] * 5)
+    for size in (1, 10, 33, 100, 200):
+        kept = stratified_cut(targets, size, seed=0)
+        share = torch.tensor([0.7, 0.25, 0.05]) * min(size, 100)
+        assert len(kept) == min(size, 100)
+        assert kept.tolist() == sorted(set(kept.tolist()))
+        assert float((targets[kept].bincount(minlength=3) - share).abs().max()) < 1
+
+
+def test_a_cut_depends_on_its_seed() -> None:
+    targets = torch.arange(60) % 3
+    assert torch.equal(stratified_cut(targets, 9, 4), stratified_cut(targets, 9, 4))
+    assert not torch.equal(stratified_cut(targets, 9, 4), stratified_cut(targets, 9, 5))

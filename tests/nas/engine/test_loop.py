@@ -22,7 +22,7 @@ from nas.engine.loop import Job, Loop, Observer, Outcome
 from nas.engine.rng import capture_rng, seed_everything
 from nas.engine.signals import InterruptedRunError, Stopper
 from nas.errors import ConfigError, NasError
-from nas.runs.metrics import MetricsFile
+from nas.store.metrics import MetricsFile
 from nas.strategies import Phase
 
 OWNER = "abc123"

@@ -171,3 +171,39 @@ def test_a_folder_that_is_a_file_is_named(
     (tmp_path / "export").write_text("")
     with pytest.raises(NasError, match=r"cannot create the folder .*export"):
         export_all(network, "{}", shape, tmp_path / "export", formats=("safetensors",))
+
+
+class Elsewhere(WeightsExporter):
+    """Returns a path that is no file of its folder."""
+
+    def __call__(
+        self, network: nn.Module, genotype_text: str, example: Tensor, directory: Path
+    ) -> Path:
+        """A file beside the folder."""
+        return directory.parent / "model.safetensors"
+
+
+@pytest.mark.parametrize("formats", [(), ("safetensors", "safetensors")], ids=["none", "twice"])
+def test_formats_are_named_once_and_there_is_one(
+    tmp_path: Path, network: nn.Module, formats: tuple[str, ...]
+) -> None:
+    with pytest.raises(ConfigError, match="at most once, and one"):
+        export_all(network, "{}", (1, 8, 8), tmp_path / "export", formats=formats)
+    assert not (tmp_path / "export").exists()
+
+
+def test_an_exporter_writes_into_its_folder(
+    tmp_path: Path, network: nn.Module, shape: tuple[int, ...]
+) -> None:
+    known = {"my_lab.Mine": Elsewhere()}
+    with pytest.raises(NasError, match=r"export my_lab\.Mine returned .*which is no file in the"):
+        export_all(network, "{}", shape, tmp_path, formats=tuple(known), known=known)
+
+
+def test_two_exporters_may_not_write_one_file(
+    tmp_path: Path, network: nn.Module, shape: tuple[int, ...]
+) -> None:
+    known = {"safetensors": WeightsExporter(), "my_lab.Mine": WeightsExporter()}
+    with pytest.raises(NasError, match=r"my_lab\.Mine and safetensors both write model\.safetens"):
+        export_all(network, "{}", shape, tmp_path, formats=tuple(known), known=known)
+    assert names(tmp_path) == set()

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from search_spaces.darts.cells import Cell, Cells, DropPath, Edge, Plan, Site
+from search_spaces.darts.cells import Cell, Cells, DerivedNode, DropPath, Edge, Plan, Site
 from search_spaces.ops import FactorizedReduce
 
 
@@ -72,7 +72,7 @@ def test_inputs_are_brought_to_one_width_and_size(affine: bool) -> None:
 
 
 def test_dropped_samples_are_zero_and_the_others_are_scaled_up() -> None:
-    edge = DropPath(nn.Identity())
+    edge = DropPath()
     edge.probability = 0.25
     x = torch.rand(4000, 2, 3) + 1
     y = edge(x)
@@ -88,15 +88,26 @@ def test_dropped_samples_are_zero_and_the_others_are_scaled_up() -> None:
 def test_nothing_is_dropped_in_evaluation_or_at_probability_zero(
     training: bool, probability: float
 ) -> None:
-    edge = DropPath(nn.Identity()).train(training)
+    edge = DropPath().train(training)
     edge.probability = probability
     x = torch.randn(64, 3)
     assert edge(x) is x
 
 
 def test_drop_path_keeps_the_expectation_and_the_dtype() -> None:
-    edge = DropPath(nn.Identity())
+    edge = DropPath()
     edge.probability = 0.5
     y = edge(torch.ones(10_000, 1, dtype=torch.float64))
     assert y.dtype == torch.float64
     assert y.mean().item() == pytest.approx(1, abs=0.05)
+
+
+def test_a_node_drops_each_edge_for_itself_and_never_an_identity() -> None:
+    node = DerivedNode([nn.Identity(), nn.Flatten(1), nn.Flatten(1)], (0, 1, 1))
+    node.drop.probability = 0.5
+    zeros, ones = torch.zeros(4000, 3), torch.ones(4000, 3)
+    assert torch.equal(node([ones, zeros]), ones)
+    seen = node([zeros, ones])[:, 0]  # 0, 2 or 4: two edges of weight 2, each there or not
+    shares = [(seen == value).double().mean().item() for value in (0, 2, 4)]
+    assert shares == pytest.approx([0.25, 0.5, 0.25], abs=0.05)
+    assert torch.equal(node.eval()([zeros, ones]), 2 * ones)

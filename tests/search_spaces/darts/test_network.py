@@ -74,7 +74,7 @@ def test_module_names_are_stable() -> None:
         "stem.norm.running_mean",
         "cells.0.preprocess0.conv.weight",
         "cells.3.preprocess0.conv2.weight",
-        "cells.0.nodes.0.edges.1.edge.depthwise2.weight",
+        "cells.0.nodes.0.edges.1.depthwise2.weight",
         "auxiliary.features.conv1.weight",
         "auxiliary.classifier.bias",
         "classifier.weight",
@@ -134,13 +134,13 @@ def test_a_network_without_a_head_says_so() -> None:
 # drop-path
 
 
-def test_every_edge_but_the_identity_can_be_dropped() -> None:
+def test_every_node_can_drop_its_edges_and_skips_of_stride_1_are_identities() -> None:
     net = network("DARTS_V2")
-    edges = [edge for cell in net.cells for node in cell.nodes for edge in node.edges]
-    identities = [edge for edge in edges if isinstance(edge, nn.Identity)]
+    nodes = [node for cell in net.cells for node in cell.nodes]
+    edges = [edge for node in nodes for edge in node.edges]
     assert len(edges) == 6 * 8
-    assert len(identities) == 4 * 2 + 2 * 3  # skips of stride 1: two in normal, three in reduce
-    assert all(isinstance(edge, DropPath) for edge in edges if edge not in identities)
+    assert sum(isinstance(edge, nn.Identity) for edge in edges) == 4 * 2 + 2 * 3
+    assert all(isinstance(node.drop, DropPath) for node in nodes)
 
 
 def test_drop_path_is_set_on_all_edges_at_once_and_changes_training_only() -> None:

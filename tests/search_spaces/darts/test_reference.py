@@ -186,7 +186,7 @@ def network_reference(p: Params, x: Tensor, cells: int, plans: Cells) -> tuple[T
             value = torch.zeros(())
             for number, (name, source) in enumerate(edges):
                 stride = 2 if reduction and source < 2 else 1
-                place = f"{at}.nodes.{node}.edges.{number}.edge"
+                place = f"{at}.nodes.{node}.edges.{number}"
                 value = value + apply(p, place, name, states[source], stride, False)
             states.append(value)
         return torch.cat([states[i] for i in plan.concat], 1)

@@ -337,8 +337,10 @@ def test_an_auxiliary_head_that_was_not_wanted_needs_no_note() -> None:
         ({"network_cells": 0}, "space.network_cells must be at least 3"),
         ({"nodes": 0}, "space.nodes must be at least 1"),
         ({"stem": "big"}, "space.stem must be auto, cifar or imagenet, got 'big'"),
-        ({"data": DataSpec((3, 8, 8), "image", 3)}, "of kind 'image'"),
-        ({"data": DataSpec((3, 8, 8), "dense", 3)}, "of kind 'dense'"),
+        (
+            {"data": DataSpec((3, 8, 8), "image", 3, output_size=(16, 16))},
+            "outputs of its inputs' size 8x8, the data has 16x16; choose a space",
+        ),
         (
             {"data": DataSpec((3, 8), "classes", 3), "operations": ("conv_7x1_1x7",)},
             "defined for 2-D inputs only",
@@ -353,6 +355,50 @@ def test_mistakes_in_the_settings(arguments: dict[str, object], message: str) ->
 def test_multi_label_data_is_fine() -> None:
     space = DartsSpace(DataSpec((3, 8, 8), "multi-label", 3), network_channels=2, network_cells=3)
     assert space.network(drawn(space, 0))(torch.randn(2, 3, 8, 8)).shape == (2, 3)
+
+
+@pytest.mark.parametrize("kind", ["dense", "image"])
+@pytest.mark.parametrize("k", [None, 4])
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 9, 7), (2, 33), (1, 1)])
+def test_outputs_at_positions_have_the_size_of_the_input(
+    kind: Any, k: int | None, shape: tuple[int, ...]
+) -> None:
+    space = DartsSpace(
+        DataSpec(shape, kind, 5),
+        channels=8,
+        cells=3,
+        nodes=1,
+        network_channels=4,
+        network_cells=3,
+    )
+    net = space.supernet()
+    if k is not None:
+        apply_partial_channels(net, k)
+    supernet = Supernet(net)
+    policy = FreeLogits(supernet.decisions, Softmax())
+    x = torch.randn(2, *shape)
+    output = supernet(x, policy().arch)
+    assert output.shape == (2, 5, *shape[1:])
+    output.square().sum().backward()
+    assert all(p.grad is not None for p in supernet.parameters())
+    assert all(p.grad is not None for p in policy.parameters())
+    genotype = discretize(space, policy.probabilities())
+    assert space.network(genotype)(x).shape == (2, 5, *shape[1:])
+    arch = from_genotype(supernet.decisions, genotype, like=x)
+    frozen = supernet.freeze(arch).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(frozen(x), supernet.eval()(x, arch))
+
+
+@pytest.mark.parametrize("kind", ["dense", "image"])
+def test_there_is_no_auxiliary_head_for_outputs_at_positions_and_a_note_says_so(kind: Any) -> None:
+    space = DartsSpace(DataSpec((3, 32, 32), kind, 5), network_channels=2, network_cells=3)
+    assert not space.auxiliary
+    assert space.notes == [
+        f"auxiliary head off: it gives one score per class, the data is of kind {kind!r}"
+    ]
+    assert space.network(drawn(space, 0)).auxiliary is None
+    assert DartsSpace(DataSpec((3, 32, 32), kind, 5), auxiliary=False).notes == []
 
 
 def test_channels_that_k_does_not_divide_are_named_with_the_remedy() -> None:

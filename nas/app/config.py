@@ -1,0 +1,32 @@
+"""What is read off a composed configuration before anything is built; needs no torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from omegaconf import DictConfig, OmegaConf
+
+from nas.errors import ConfigError
+from nas.instantiate import instantiate, target_of
+
+if TYPE_CHECKING:
+    from nas.data import DataSource
+
+
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """The resolved configuration in plain containers, without Hydra's own part."""
+    keys = [str(key) for key in cfg if key != "hydra"]
+    container = OmegaConf.to_container(OmegaConf.masked_copy(cfg, keys), resolve=True)
+    return cast("dict[str, Any]", container)
+
+
+def data_source(cfg: DictConfig) -> DataSource:
+    """The data set's settings; nothing is loaded yet."""
+    target_of(cfg.data)
+    node = {key: value for key, value in cfg.data.items() if key != "augment"}
+    made = OmegaConf.create({"data": node})  # so that an error names the group
+    source = instantiate(made.data, cfg.plugins)
+    for name in ("fingerprint", "load"):
+        if not hasattr(source, name):
+            raise ConfigError(f"{node.get('_target_')} is no DataSource: it lacks {name}()")
+    return cast("DataSource", source)

@@ -1,0 +1,77 @@
+"""The genotype of a search from its last checkpoint, whether the search has ended or not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+from nas.app.found import genotype_file
+from nas.app.pictures import graph_of
+from nas.app.reopen import saved_config
+from nas.build import Parts
+from nas.engine.checkpoint import Checkpointer, Loaded
+from nas.errors import NasError
+from nas.genotype import GenotypeFile
+from nas.space import discretize
+from nas.store.folder import RunFolder
+from nas.store.record import Record
+
+if TYPE_CHECKING:
+    from nas.data import ArrayData
+
+
+@dataclass(frozen=True)
+class Derived:
+    """What a checkpoint holds of an architecture.
+
+    Attributes:
+        file: the genotype.
+        graph: it as a graph, or None where the space draws none.
+        epochs: of the search that were complete, of ``total``.
+        steps: that were done.
+    """
+
+    file: GenotypeFile
+    graph: Any
+    epochs: int
+    total: int
+    steps: int
+
+
+def derived(folder: RunFolder, plugins: Sequence[str]) -> Derived:
+    """Discretize the probabilities of the policy that the last checkpoint of a search holds.
+
+    The run is left as it is, and no data is loaded. Raises NasError for a run that is being worked
+    on, or holds no checkpoint of a search.
+    """
+    cfg = saved_config(folder, plugins)
+    cfg.device = "cpu"
+    with folder.lock():
+        loaded = _checkpoint(folder)
+        parts = Parts(cfg, cast("ArrayData", SimpleNamespace(spec=folder.data_spec())))
+        parts.update.load_state_dict(loaded.state["update"])
+        choices = discretize(parts.space, parts.policy.probabilities())
+        file = genotype_file(
+            parts,
+            choices,
+            Record(folder).choices,
+            _owner(folder),
+            {"epochs": loaded.epoch, "steps": loaded.step},
+        )
+    graph = graph_of(parts.space, choices)
+    return Derived(file, graph, loaded.epoch, int(cfg.trainer.epochs), loaded.step)
+
+
+def _checkpoint(folder: RunFolder) -> Loaded:
+    checkpointer = Checkpointer(folder.checkpoints("search"), _owner(folder))
+    loaded = checkpointer.latest()
+    if loaded is None:
+        why = f": {checkpointer.refused[0]}" if checkpointer.refused else ""
+        raise NasError(f"{folder.path} holds no usable checkpoint of a search{why}")
+    return loaded
+
+
+def _owner(folder: RunFolder) -> str:
+    return folder.name.rpartition("-")[2]

@@ -1,0 +1,98 @@
+"""Settings that were typed but would change nothing: refused, instead of believed to act.
+
+Settings of stages that are not to run are no such ones: they name the run that a later command,
+with further ``stages``, goes on with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import DictConfig
+
+from nas.errors import ConfigError
+from nas.instantiate import loaded, target_of
+
+SEARCH_ONLY = (
+    "strategy",
+    "budget",
+    "from",
+    "optim.weights",
+    "optim.weights_schedule",
+    "optim.architecture",
+    "trainer.epochs",
+    "trainer.batch_size",
+    "preset.epochs",
+    "preset.channels",
+    "preset.cells",
+)
+"""What a retraining never reads."""
+
+
+@dataclass(frozen=True)
+class Idle:
+    """Settings that have no effect where ``when`` holds, and what to do instead."""
+
+    keys: Sequence[str]
+    when: Callable[[DictConfig, str], bool]
+    why: str
+
+
+RULES = (
+    Idle(
+        SEARCH_ONLY,
+        lambda cfg, verb: verb == "retrain",
+        "nas retrain searches nothing; its own settings are trainer.network_* and optim.network*",
+    ),
+    Idle(
+        ("trainer.macs_tolerance",),
+        lambda cfg, verb: int(cfg.trainer.random_networks) == 0,
+        "no random networks are trained; set trainer.random_networks, or leave it out",
+    ),
+    Idle(
+        ("budget.weight",),
+        lambda cfg, verb: not limits(cfg),
+        "the budget has no limit; set one such as budget.params=2e5, or leave it out",
+    ),
+)
+
+
+def limits(cfg: DictConfig) -> dict[str, float]:
+    """The limits of the budget that are set, by name of the cost."""
+    found = cfg.get("budget", {}).items()
+    return {str(key): value for key, value in found if key != "weight" and value is not None}
+
+
+def check_effect(cfg: DictConfig, verb: str, typed: Sequence[str]) -> None:
+    """Raise ConfigError naming a typed setting that would have no effect, and what would."""
+    for text in typed:
+        key = text.partition("=")[0].lstrip("+~")
+        if verb == "retrain" and key in supernet_arguments(cfg):
+            raise ConfigError(f"{key} would have no effect: it shapes the supernet of a search")
+        for rule in RULES:
+            if covered(key, rule.keys) and rule.when(cfg, verb):
+                raise ConfigError(f"{key} would have no effect: {rule.why}")
+
+
+def supernet_arguments(cfg: DictConfig) -> list[str]:
+    """The space's settings that shape its supernet alone, as the class itself says."""
+    space = loaded(target_of(cfg.space), cfg.plugins)
+    return [f"space.{name}" for name in getattr(space, "supernet_arguments", ())]
+
+
+def covered(key: str, prefixes: Sequence[str]) -> bool:
+    """Whether a dotted key is one of the prefixes or lies under one."""
+    return any(key == prefix or key.startswith(f"{prefix}.") for prefix in prefixes)
+
+
+def without_search(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The settings without those that a retraining never reads: no part of its identity."""
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        name = f"{prefix}{key}"
+        if not covered(name, SEARCH_ONLY):
+            nested = isinstance(value, Mapping)
+            found[key] = without_search(value, f"{name}.") if nested else value
+    return found

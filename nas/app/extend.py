@@ -1,0 +1,64 @@
+"""``from=RUN``: a search that goes on where another one ended, in a folder of its own."""
+
+from __future__ import annotations
+
+from nas import console
+from nas.app.session import Session
+from nas.data import check_record
+from nas.engine.checkpoint import Checkpointer, Loaded
+from nas.errors import ConfigError, NasError
+from nas.files import read_bytes, read_json, write_atomic
+from nas.store.folder import RunFolder, resolve
+from nas.store.metrics import MetricsFile
+
+
+def extend(session: Session) -> None:
+    """Take over the last checkpoint of the run that ``from`` names, unless this run has its own.
+
+    Raises:
+        NasError: that run has no checkpoint of a search, other splits, or is running.
+        ConfigError: it has been searched for as many epochs already.
+    """
+    name = session.cfg.get("from")
+    own = Checkpointer(session.folder.checkpoints("search"), session.hash)
+    if not name or own.files():
+        return
+    source = resolve(str(name), str(session.cfg.runs))
+    if source.held():
+        raise NasError(f"{source.path} is running; wait for it to end, or stop it")
+    check_record(session.parts.data, read_json(source.splits))
+    loaded = last_of(source)
+    if loaded is None:
+        raise NasError(f"{source.path} has no checkpoint of a search to go on from")
+    epochs = int(session.cfg.trainer.epochs)
+    if loaded.epoch >= epochs:
+        raise ConfigError(
+            f"{source.path} has been searched for {loaded.epoch} epochs already; "
+            f"trainer.epochs must be larger, got {epochs}"
+        )
+    _check_fit(session, source, loaded)
+    metrics = MetricsFile(session.folder.metrics)
+    for row in MetricsFile(source.metrics).read():
+        if row.get("stage") == "search" and row.get("epoch", epochs) < loaded.epoch:
+            metrics.append(row)
+    for epoch in range(loaded.epoch):
+        file = source.genotype_at(epoch)
+        if file.is_file():
+            write_atomic(session.folder.genotype_at(epoch), read_bytes(file))
+    own.save({**loaded.state, "metrics_size": metrics.size}, loaded.epoch, loaded.step)
+    console.say(f"search: goes on from {source.label}, epoch {loaded.epoch} of {epochs}")
+
+
+def last_of(run: RunFolder) -> Loaded | None:
+    """The last usable checkpoint of a run's search."""
+    return Checkpointer(run.checkpoints("search"), run.name.rpartition("-")[2]).latest()
+
+
+def _check_fit(session: Session, source: RunFolder, loaded: Loaded) -> None:
+    try:
+        session.parts.update.load_state_dict(loaded.state["update"])
+    except (RuntimeError, KeyError, ValueError, TypeError) as error:
+        raise NasError(
+            f"the checkpoint of {source.path} does not fit these settings; "
+            "leave space, strategy and optim as they were there"
+        ) from error
