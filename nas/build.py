@@ -210,6 +210,13 @@ class Parts:
         augment = None if node is None else cast(Augment, instantiate(node, self.cfg.plugins))
         if cutout:
             augment = replace(augment or Augment(), cutout=cutout)
+        if batch_size > len(indices):
+            setting = "network_batch_size" if name == "train" else "batch_size"
+            raise ConfigError(
+                f"batch size {batch_size} is larger than the split {name!r} with its "
+                f"{len(indices)} samples; set trainer.{setting}={len(indices)} or less, or give "
+                "that split more samples in the data settings"
+            )
         return Batches(
             self.data,
             indices,

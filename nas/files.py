@@ -52,6 +52,14 @@ def _explained(path: PathText, verb: str) -> Iterator[None]:
         raise explain(error, path, verb) from error
 
 
+def is_file(path: PathText) -> bool:
+    """Tell whether a file is there that this user can reach; no error for a closed folder."""
+    try:
+        return Path(path).is_file()
+    except OSError:
+        return False
+
+
 def temporary_path(directory: Path) -> Path:
     """Return a fresh name in ``directory`` that `remove_temporaries` recognizes."""
     return directory / f"{_TEMPORARY_PREFIX}{secrets.token_hex(8)}{_TEMPORARY_SUFFIX}"

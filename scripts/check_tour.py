@@ -38,8 +38,8 @@ TOUR = (
     Step("nas report latest", says="report.html"),
     Step("nas search strategy=gdas --plan", says="plan"),
     Step(
-        "nas search -m strategy=pc_darts,gdas seed=0,1 preset=smoke stages=[search,derive,retrain,"
-        "evaluate,report]",
+        "nas search -m strategy=pc_darts,gdas seed=0,1 preset=smoke space.nodes=1 "
+        "stages=[search,derive,retrain,evaluate,report]",
         says="next",
     ),
     Step("nas compare latest", says="paired"),
@@ -87,7 +87,8 @@ def tour(clone: Path, work: Path, env: dict[str, str]) -> int:
             line, shell=True, cwd=work, env=env, capture_output=True, text=True, check=False
         )
         faults = list(wrong(step, done.returncode, done.stdout + done.stderr))
-        print(f"{time.monotonic() - began:6.1f} s  {'; '.join(faults) or 'ok':<12}  {line}")
+        took = time.monotonic() - began
+        print(f"{took:6.1f} s  {'; '.join(faults) or 'ok':<12}  {line}", flush=True)
         if faults:
             print(done.stdout + done.stderr)
         failures += faults
@@ -119,7 +120,7 @@ def make_pets(folder: Path) -> None:
         "for k, name in enumerate(['cat', 'dog', 'fox']):\n"
         "    place = Path(sys.argv[1], name)\n"
         "    place.mkdir(parents=True, exist_ok=True)\n"
-        "    for i in range(80):\n"
+        "    for i in range(150):\n"
         "        image = rng.integers(0, 90, (20, 20, 3), dtype=np.uint8)\n"
         "        image[..., k] += 120\n"
         "        Image.fromarray(image).save(place / f'{i:03d}.png')\n"

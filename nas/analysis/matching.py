@@ -182,9 +182,11 @@ def _largest(blocks: Sequence[list[Record]], by: str) -> list[Record]:
         one, other = order[0][0], order[1][0]
         found = _unequal(one, other, by)
         groups = [g for g in one.choices if one.choices[g] != other.choices.get(g) and g != by]
+        instead = next(iter([*groups, *found]), "")
         raise ConfigError(
-            f"besides {by}, the runs differ in {_named(found)}, in sets of equal size; name the "
-            f"runs of one set, or compare by={[*groups, *found][0]}"
+            f"besides {by}, the runs differ in {_named(found) or 'settings that follow the seed'}, "
+            "in sets of equal size; name the runs of one set"
+            + (f", or compare by={instead}" if instead else "")
         )
     return order[0]
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nas.api.isolation import own_hydra
 from nas.api.run import Run
 from nas.errors import ConfigError, NasError
+
+if TYPE_CHECKING:
+    from nas.cli.positional import Line
 
 Name = str | PathLike[str]
 
@@ -39,13 +42,12 @@ def retrain(genotype: Name | Run, *overrides: str, quiet: bool = False, **settin
     return _run("retrain", (_word(genotype), *overrides), settings, quiet)
 
 
-def evaluate(run: Name | Run, *overrides: str, quiet: bool = True, **settings: Any) -> Run:
-    """Measure a run's network on the test split, as ``nas evaluate`` does; the figures are printed.
+def evaluate(run: Name | Run, *overrides: str, quiet: bool = False, **settings: Any) -> Run:
+    """Measure a run's network on the test split, as ``nas evaluate`` does: it prints them.
 
     Raises NasError for a wrong setting, or a run without a network.
     """
-    _run("evaluate", (_word(run), *overrides), settings, quiet)
-    return _as_run(run, settings)
+    return _on_run("evaluate", (_word(run), *overrides), settings, quiet)
 
 
 def export(run: Name | Run, *overrides: str, quiet: bool = True, **settings: Any) -> Run:
@@ -53,8 +55,7 @@ def export(run: Name | Run, *overrides: str, quiet: bool = True, **settings: Any
 
     Raises NasError for a wrong setting, or a run without a network.
     """
-    _run("export", (_word(run), *overrides), settings, quiet)
-    return _as_run(run, settings)
+    return _on_run("export", (_word(run), *overrides), settings, quiet)
 
 
 def text_of(value: object) -> str:
@@ -70,8 +71,34 @@ def text_of(value: object) -> str:
     return str(value)
 
 
-def _run(verb: str, overrides: tuple[str, ...], settings: Mapping[str, Any], quiet: bool) -> Run:
+def _run(verb: str, overrides: Sequence[str], settings: Mapping[str, Any], quiet: bool) -> Run:
+    """The run that a line makes or finds."""
     from nas.cli.hydra_app import run_jobs
+
+    with own_hydra():
+        status, folders = run_jobs(_line(verb, overrides, settings, quiet))
+    if status != 0 or not folders:
+        raise NasError(f"nas {verb} ended with status {status}")
+    return Run(_shown(folders[-1]))
+
+
+def _on_run(verb: str, overrides: Sequence[str], settings: Mapping[str, Any], quiet: bool) -> Run:
+    """The run that a line names, after the verb was done with it."""
+    from nas.cli.hydra_app import run_jobs
+    from nas.store.folder import resolve
+
+    with own_hydra():
+        line = _line(verb, overrides, settings, quiet)
+        pairs = (text.partition("=") for text in line.overrides)
+        given = {key: value.strip("'\"") for key, _, value in pairs}
+        found = resolve(given["run"], given.get("runs", "runs"))
+        status, _ = run_jobs(line)
+    if status != 0:
+        raise NasError(f"nas {verb} ended with status {status}")
+    return Run(found.path)
+
+
+def _line(verb: str, overrides: Sequence[str], settings: Mapping[str, Any], quiet: bool) -> Line:
     from nas.cli.positional import parse
     from nas.cli.verbs import VERBS
 
@@ -79,30 +106,16 @@ def _run(verb: str, overrides: tuple[str, ...], settings: Mapping[str, Any], qui
     if wrong:
         raise ConfigError(f"settings are text such as 'strategy=gdas', got {wrong[0]!r}")
     words = [*overrides, *(f"{key}={text_of(value)}" for key, value in settings.items())]
-    with own_hydra():
-        line = parse(VERBS[verb], [*words, *(["--quiet"] if quiet else [])])
-        if line.multirun:
-            raise ConfigError(
-                "a call from Python is one run; loop over seeds, or use nas search -m"
-            )
-        if "mode=plan" in line.overrides:
-            raise ConfigError("a plan leaves no run; type nas search --plan")
-        status, folders = run_jobs(line)
-    if status != 0 or not folders:
-        raise NasError(f"nas {verb} ended with status {status}")
-    return Run(_shown(folders[-1]))
+    line = parse(VERBS[verb], [*words, *(["--quiet"] if quiet else [])])
+    if line.multirun:
+        raise ConfigError("a call from Python is one run; loop over seeds, or use nas search -m")
+    if "mode=plan" in line.overrides:
+        raise ConfigError("a plan leaves no run; type nas search --plan")
+    return line
 
 
 def _word(run: Name | Run) -> str:
     return str(run.folder) if isinstance(run, Run) else str(run)
-
-
-def _as_run(run: Name | Run, settings: Mapping[str, Any]) -> Run:
-    from nas.store.folder import resolve
-
-    if isinstance(run, Run):
-        return run
-    return Run(resolve(str(run), str(settings.get("runs", "runs"))).path)
 
 
 def _shown(folder: Path) -> Path:

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
+from nas.app.extend import last_of
 from nas.app.found import genotype_file
 from nas.app.pictures import graph_of
 from nas.app.reopen import saved_config
 from nas.build import Parts
-from nas.engine.checkpoint import Checkpointer, Loaded
-from nas.errors import NasError
 from nas.genotype import GenotypeFile
 from nas.space import discretize
 from nas.store.folder import RunFolder
@@ -49,7 +48,7 @@ def derived(folder: RunFolder, plugins: Sequence[str]) -> Derived:
     cfg = saved_config(folder, plugins)
     cfg.device = "cpu"
     with folder.lock():
-        loaded = _checkpoint(folder)
+        loaded = last_of(folder)
         parts = Parts(cfg, cast("ArrayData", SimpleNamespace(spec=folder.data_spec())))
         parts.update.load_state_dict(loaded.state["update"])
         choices = discretize(parts.space, parts.policy.probabilities())
@@ -57,21 +56,8 @@ def derived(folder: RunFolder, plugins: Sequence[str]) -> Derived:
             parts,
             choices,
             Record(folder).choices,
-            _owner(folder),
+            folder.hash,
             {"epochs": loaded.epoch, "steps": loaded.step},
         )
     graph = graph_of(parts.space, choices)
     return Derived(file, graph, loaded.epoch, int(cfg.trainer.epochs), loaded.step)
-
-
-def _checkpoint(folder: RunFolder) -> Loaded:
-    checkpointer = Checkpointer(folder.checkpoints("search"), _owner(folder))
-    loaded = checkpointer.latest()
-    if loaded is None:
-        why = f": {checkpointer.refused[0]}" if checkpointer.refused else ""
-        raise NasError(f"{folder.path} holds no usable checkpoint of a search{why}")
-    return loaded
-
-
-def _owner(folder: RunFolder) -> str:
-    return folder.name.rpartition("-")[2]

@@ -28,8 +28,6 @@ def extend(session: Session) -> None:
         raise NasError(f"{source.path} is running; wait for it to end, or stop it")
     check_record(session.parts.data, read_json(source.splits))
     loaded = last_of(source)
-    if loaded is None:
-        raise NasError(f"{source.path} has no checkpoint of a search to go on from")
     epochs = int(session.cfg.trainer.epochs)
     if loaded.epoch >= epochs:
         raise ConfigError(
@@ -38,6 +36,7 @@ def extend(session: Session) -> None:
         )
     _check_fit(session, source, loaded)
     metrics = MetricsFile(session.folder.metrics)
+    metrics.drop_stage("search")  # rows of a start that was killed before its checkpoint
     for row in MetricsFile(source.metrics).read():
         if row.get("stage") == "search" and row.get("epoch", epochs) < loaded.epoch:
             metrics.append(row)
@@ -49,9 +48,14 @@ def extend(session: Session) -> None:
     console.say(f"search: goes on from {source.label}, epoch {loaded.epoch} of {epochs}")
 
 
-def last_of(run: RunFolder) -> Loaded | None:
-    """The last usable checkpoint of a run's search."""
-    return Checkpointer(run.checkpoints("search"), run.name.rpartition("-")[2]).latest()
+def last_of(run: RunFolder) -> Loaded:
+    """The last usable checkpoint of a run's search; NasError saying why there is none."""
+    checkpointer = Checkpointer(run.checkpoints("search"), run.hash)
+    loaded = checkpointer.latest()
+    if loaded is None:
+        why = f": {checkpointer.refused[0]}" if checkpointer.refused else ""
+        raise NasError(f"{run.path} holds no usable checkpoint of a search{why}")
+    return loaded
 
 
 def _check_fit(session: Session, source: RunFolder, loaded: Loaded) -> None:

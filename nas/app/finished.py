@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from omegaconf import DictConfig, OmegaConf
 
-from nas.app.config import plain
+from nas.app.config import data_source, plain
 from nas.app.effect import without_search
 from nas.app.stages import STAGES, missing
 from nas.errors import NasError
@@ -44,12 +44,19 @@ def check_same(cfg: DictConfig, folder: RunFolder) -> None:
     settings = [read_settings(folder.config), dict(OmegaConf.to_container(now))]  # type: ignore[arg-type]
     if "genotype" in cfg:
         settings = [without_search(side) for side in settings]
-    found = differing(settings[0], settings[1], without=(*RUNTIME_KEYS, *_REFERENCES))
+    ignored = (*RUNTIME_KEYS, *_REFERENCES, *_places(cfg))
+    found = differing(settings[0], settings[1], without=ignored)
     for name, (there, here) in found.items():
         raise NasError(
             f"{folder.path} holds a run of other settings under the same six digits ({name} is "
             f"{there} there and {here} here): move that folder away, or change the seed"
         )
+
+
+def _places(cfg: DictConfig) -> list[str]:
+    """The settings that only say where the data lie."""
+    names = getattr(data_source(cfg), "places", ()) if "data" in cfg else ()
+    return [f"data.{name}" for name in names]
 
 
 def already(folder: RunFolder) -> str:

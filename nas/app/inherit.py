@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
 
-from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from nas.app.extend import last_of
+from nas.app.reopen import saved_config
 from nas.app.session import Session
 from nas.arch import from_genotype
 from nas.build import Parts
-from nas.data import ArrayData
 from nas.decision import Genotype
 from nas.errors import ConfigError, NasError
 from nas.store.folder import RunFolder, resolve
@@ -27,7 +25,7 @@ def inherit(session: Session, network: nn.Module, choices: Genotype) -> None:
         NasError: the genotype comes from no run, its supernet is gone, or shapes differ.
     """
     source = source_of(session)
-    supernet = trained_supernet(source, session.parts.data)
+    supernet = trained_supernet(source, session)
     frozen = supernet.freeze(from_genotype(supernet.decisions, choices))
     copy_weights(frozen.state_dict(), network)
 
@@ -52,12 +50,16 @@ def source_of(session: Session) -> RunFolder:
         ) from error
 
 
-def trained_supernet(run: RunFolder, data: ArrayData) -> Supernet:
-    """The supernet of a run's search as its last checkpoint left it, in eval mode."""
+def trained_supernet(run: RunFolder, session: Session) -> Supernet:
+    """The supernet of a run's search as its last checkpoint left it, in eval mode.
+
+    It is built for the data and on the device of ``session``, and from modules that this session's
+    user allowed: the run's own file allows none.
+    """
     loaded = last_of(run)
-    if loaded is None:
-        raise NasError(f"{run.path} has no checkpoint of a search, so its supernet is not there")
-    parts = Parts(cast(DictConfig, OmegaConf.load(run.config)), data)
+    cfg = saved_config(run, list(session.cfg.plugins))
+    cfg.device = session.cfg.device
+    parts = Parts(cfg, session.parts.data)
     parts.update.load_state_dict(loaded.state["update"])
     parts.supernet.eval()
     return parts.supernet

@@ -48,7 +48,7 @@ class Session:
     @property
     def hash(self) -> str:
         """The run's own six digits: owner of its checkpoints."""
-        return self.folder.name.rpartition("-")[2]
+        return self.folder.hash
 
     def loop(self, job: Job) -> Outcome:
         """Run a job from its last checkpoint; says what was refused, and from where it goes on."""

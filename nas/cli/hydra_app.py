@@ -14,6 +14,7 @@ from nas import console
 from nas.app.refused import STOPPED
 from nas.cli.paths import config_dir, with_search_path
 from nas.errors import NasError
+from nas.files import explain
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -69,6 +70,9 @@ def _run(line: Line, jobs: Jobs) -> int:
             application()
         except SystemExit as stop:  # Hydra's parser and --hydra-help
             return stop.code if isinstance(stop.code, int) else 2
+        except OSError as error:  # of Hydra, which makes the folder before anything of ours runs
+            if not jobs.failed:
+                raise explain(error, error.filename or ".", "write") from error
         except Exception as error:
             if not jobs.failed:
                 _raise(mistakes.explain(error, line), error)

@@ -38,15 +38,19 @@ def inherited(verb: Verb, settings: Sequence[str]) -> list[str]:
 
 
 def pinned(settings: Sequence[str]) -> list[str]:
-    """The settings with the own name of the run in ``from=``: ``latest`` is about to move."""
+    """The settings with the own names of the runs they go on from: ``latest`` is about to move."""
     from nas.store.folder import resolve
+    from nas.store.pointer import LATEST
 
-    found = list(settings)
     named = {_key(text): text.partition("=")[2].strip("'\"") for text in settings}
+    runs = named.get("runs", "runs")
+    new: dict[str, str] = {}
     if named.get("from", "null") != "null":
-        label = resolve(named["from"], named.get("runs", "runs")).label
-        found = [f"from={label}" if _key(text) == "from" else text for text in found]
-    return found
+        new["from"] = resolve(named["from"], runs).label
+    run, at, epoch = named.get("genotype", "").partition("@")
+    if run == LATEST:
+        new["genotype"] = f"{resolve(run, runs).label}{at}{epoch}"
+    return [f"{_key(text)}={new[_key(text)]}" if _key(text) in new else text for text in settings]
 
 
 def saved_overrides(run: str, runs: str) -> list[str]:
@@ -59,14 +63,16 @@ def saved_overrides(run: str, runs: str) -> list[str]:
 def without(saved: Sequence[str], given: Sequence[str]) -> list[str]:
     """The saved settings without those that are given again.
 
-    A group's choice keeps its values, but not those of a class that stood in its place.
+    Values of a group that is chosen anew go with it, and so do those of a class that stood in its
+    place.
     """
     again = {_key(text) for text in given}
     own = {_key(text) for text in saved if text.startswith("~")} & again
     return [
         text
         for text in saved
-        if _key(text) not in again and not any(_key(text).startswith(f"{key}.") for key in own)
+        if again.isdisjoint((_key(text), _key(text).split(".")[0]))
+        and not any(_key(text).startswith(f"{key}.") for key in own)
     ]
 
 

@@ -112,7 +112,7 @@ def parse(verb: Verb, args: list[str]) -> Line:
     if saved is not None:
         runs = [text.partition("=")[2].strip("'\"") for text in typed if text.startswith("runs=")]
         settings = [*without(saved_overrides(saved, [*runs, "runs"][0]), typed), *typed]
-    if verb.name == "search":
+    if verb.name in ("search", "retrain"):
         settings = pinned(settings)
     settings = [*inherited(verb, settings), *settings]
     if named_nodes(settings):

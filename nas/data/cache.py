@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas import console
 from nas.errors import NasError
-from nas.files import explain, make_directory, read_json, temporary_path, write_json
+from nas.files import explain, is_file, make_directory, read_json, temporary_path, write_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,7 +44,7 @@ def user_path(text: str) -> Path:
 def remembered(kind: str, key: str, make: Callable[[], Any]) -> Any:
     """A JSON value by its key: from the cache, else made and kept there."""
     path = cache_folder() / kind / f"{key}.json"
-    if path.is_file():
+    if is_file(path):
         try:
             return read_json(path)
         except NasError:
@@ -66,7 +66,7 @@ def arrays(
     that cannot be written costs a warning and the time.
     """
     path = cache_folder() / "arrays" / f"{key}.npz"
-    if path.is_file():
+    if is_file(path):
         try:
             return _read(path, names)
         except DAMAGED:

@@ -16,6 +16,7 @@ from nas.data.cache import user_path
 from nas.data.digest import digest, fingerprint
 from nas.data.sizes import PARTS, Sizes
 from nas.errors import NasError, nearest
+from nas.files import is_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,7 +93,7 @@ class Npz:
 
     def fingerprint(self) -> str:
         """Hash of the file and of every setting but its path."""
-        if not self.path.is_file():
+        if not is_file(self.path):
             raise NasError(f"there is no file {self.path}; set data.file to a .npz file")
         return fingerprint(VERSION, digest({"file": self.path}), self, places={"file"})
 

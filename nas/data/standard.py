@@ -13,6 +13,7 @@ from nas.data.digest import digest, fingerprint
 from nas.data.form import Form
 from nas.data.sizes import Sizes
 from nas.errors import NasError, nearest
+from nas.files import is_file
 
 if TYPE_CHECKING:
     from nas.data.assemble import Samples
@@ -102,8 +103,8 @@ class Standard:
         """The files to read, by name: those of torchvision, or one archive."""
         root = user_path(self.root)
         wanted = {name: root / name for name in FILES[self.dataset]}
-        missing = [name for name, path in wanted.items() if not path.is_file()]
-        archives = {name: root / name for name in self.archives if (root / name).is_file()}
+        missing = [name for name, path in wanted.items() if not is_file(path)]
+        archives = {name: root / name for name in self.archives if is_file(root / name)}
         if not missing:
             return wanted
         if len(missing) < len(wanted) and not self.download:

@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from nas.dataspec import DataSpec
 from nas.errors import NasError, nearest
-from nas.files import explain, make_directory, read_json, write_json
+from nas.files import explain, is_file, make_directory, read_json, write_json
 from nas.store.pointer import LATEST, SWEEPS, point_latest, pointed_at
 
 STATES = ("running", "interrupted", "failed", "finished", "unknown")
@@ -54,12 +54,17 @@ class RunFolder:
 
     def is_run(self) -> bool:
         """Tell whether a run has left its settings or its status here."""
-        return self.config.is_file() or self.status_file.is_file()
+        return is_file(self.config) or is_file(self.status_file)
 
     @property
     def name(self) -> str:
         """The folder's own name, ``<space>-<strategy>-s<seed>-<hash6>``."""
         return self.path.name
+
+    @property
+    def hash(self) -> str:
+        """The six digits of the name: owner of the run's checkpoints."""
+        return self.name.rpartition("-")[2]
 
     @property
     def label(self) -> str:

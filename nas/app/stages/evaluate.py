@@ -49,7 +49,7 @@ def supernet_figures(session: Session, genotype: str | None) -> dict[str, dict[s
         runs = str(folder.path.parent.parent)
         choices = find_genotype(session, genotype, locate(genotype, runs), runs)
     data = data_source(session.cfg).load()
-    supernet = trained_supernet(folder, data.without("test"))
+    supernet = trained_supernet(folder, session)
     network = supernet.freeze(from_genotype(supernet.decisions, choices)).to(parts.device)
     return {
         split: evaluate(network, data, split, parts.task, device=parts.device)

@@ -1,18 +1,24 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from torch import nn
 
-from nas.app.inherit import copy_weights
+from nas.app import inherit
+from nas.app.inherit import copy_weights, trained_supernet
 from nas.arch import from_genotype
 from nas.dataspec import DataSpec
 from nas.decision import Choice
-from nas.errors import NasError
+from nas.errors import ConfigError, NasError
 from nas.searchable import apply_partial_channels
 from nas.space import sample
+from nas.store.folder import RunFolder
 from nas.supernet import Supernet
 from search_spaces.darts import DartsSpace
 
@@ -100,3 +106,13 @@ def test_only_scale_and_shift_of_a_normalization_may_be_missing() -> None:
     assert torch.equal(target[0].weight, source[0].weight)
     with pytest.raises(NasError, match=r"0\.bias is not in the supernet \(1 such"):
         copy_weights(nn.Sequential(nn.Conv2d(1, 2, 3, bias=False)).state_dict(), target[:1])
+
+
+def test_a_runs_own_file_allows_no_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inheriting from a run of somebody else must not load what its config names."""
+    monkeypatch.setattr(inherit, "last_of", lambda run: None)
+    text = "space: {_target_: shutil.copy}\ndata: {}\nplugins: [shutil]\n"
+    (tmp_path / "config.yaml").write_text(text)
+    session: Any = SimpleNamespace(cfg=OmegaConf.create({"plugins": [], "device": "cpu"}))
+    with pytest.raises(ConfigError, match=r"add plugins=\[shutil\]"):
+        trained_supernet(RunFolder(tmp_path), session)

@@ -8,6 +8,7 @@ from nas.cli.inherited import inherited, pinned, saved_overrides, without
 from nas.cli.positional import parse
 from nas.cli.verbs import VERBS
 from nas.errors import ConfigError, NasError
+from nas.store.folder import RunFolder
 
 SAVED = [
     "preset=smoke",
@@ -94,6 +95,17 @@ def test_missing_settings_are_one_sentence(run: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be repeated"):
         saved_overrides("abcdef", "runs")
     assert inherited(VERBS["retrain"], [f"genotype={run}"]) == []
+
+
+def test_latest_is_pinned_in_a_genotype_too(run: Path) -> None:
+    RunFolder(run).point_latest()
+    assert pinned(["genotype=latest@epoch_3"]) == ["genotype=search/darts-gdas-s4-abcdef@epoch_3"]
+    assert pinned(["genotype=PC_DARTS_cifar"]) == ["genotype=PC_DARTS_cifar"]
+
+
+def test_values_of_a_group_that_is_chosen_anew_are_not_taken_over(run: Path) -> None:
+    found = inherited(VERBS["retrain"], [f"genotype={run}", "data=digits"])
+    assert not any(text.startswith("data") for text in found)
 
 
 def test_without_compares_keys_not_values() -> None:
