@@ -70,10 +70,10 @@ def _run(line: Line, jobs: Jobs) -> int:
             application()
         except SystemExit as stop:  # Hydra's parser and --hydra-help
             return stop.code if isinstance(stop.code, int) else 2
-        except OSError as error:  # of Hydra, which makes the folder before anything of ours runs
-            if not jobs.failed:
-                raise explain(error, error.filename or ".", "write") from error
         except Exception as error:
+            # Hydra makes the folder before anything of ours runs; its own errors have no number.
+            if not jobs.failed and isinstance(error, OSError) and error.errno is not None:
+                raise explain(error, error.filename or ".", "write") from error
             if not jobs.failed:
                 _raise(mistakes.explain(error, line), error)
     return jobs.finish()

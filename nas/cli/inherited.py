@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,8 +49,9 @@ def pinned(settings: Sequence[str]) -> list[str]:
     if named.get("from", "null") != "null":
         new["from"] = resolve(named["from"], runs).label
     run, at, epoch = named.get("genotype", "").partition("@")
-    if run == LATEST:
-        new["genotype"] = f"{resolve(run, runs).label}{at}{epoch}"
+    with suppress(NasError):  # without any run the verb itself says so
+        if run == LATEST:
+            new["genotype"] = f"{resolve(run, runs).label}{at}{epoch}"
     return [f"{_key(text)}={new[_key(text)]}" if _key(text) in new else text for text in settings]
 
 
