@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 
 from nas.errors import ConfigError
 from nas.instantiate import loaded, target_of
+from nas.store.settings import covered
 
 SEARCH_ONLY = (
     "strategy",
@@ -80,11 +81,6 @@ def supernet_arguments(cfg: DictConfig) -> list[str]:
     """The space's settings that shape its supernet alone, as the class itself says."""
     space = loaded(target_of(cfg.space), cfg.plugins)
     return [f"space.{name}" for name in getattr(space, "supernet_arguments", ())]
-
-
-def covered(key: str, prefixes: Sequence[str]) -> bool:
-    """Whether a dotted key is one of the prefixes or lies under one."""
-    return any(key == prefix or key.startswith(f"{prefix}.") for prefix in prefixes)
 
 
 def without_search(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

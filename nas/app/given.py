@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nas import genotype as files
-from nas.app.found import write_genotype
+from nas.app.found import checked_genotype, write_genotype
 from nas.app.pictures import draw_cells
 from nas.app.session import Session
 from nas.decision import Choice
 from nas.errors import GenotypeError, nearest
-from nas.space import check_genotype, fingerprint, name_of
 from nas.store.folder import runs
 
 
@@ -29,9 +27,7 @@ def find_genotype(session: Session, text: str, file: Path | None, root: str) -> 
             f"no genotype {text!r}: no published one, run or .json file has that name"
             f"{nearest(text, known)}"
         )
-    found = files.load(file)
-    files.check_space(found, name_of(space), fingerprint(space))
-    return check_genotype(space, found.choices)
+    return checked_genotype(space, file)
 
 
 def place_genotype(session: Session, file: Path | None) -> None:

@@ -22,14 +22,12 @@ from nas.engine.checkpoint import Checkpointer
 from nas.engine.device import pick_device, set_threads
 from nas.engine.loop import Job, Loop, Outcome
 from nas.engine.signals import InterruptedRunError, Stopper
-from nas.errors import ConfigError, NasError
+from nas.errors import NasError
 from nas.files import make_directory, read_json, remove_temporaries, write_atomic, write_json
 from nas.store.environment import continued, environment, sources
 from nas.store.folder import GOING, GONE, RunFolder
 from nas.store.identity import own_source_digest
 from nas.store.metrics import MetricsFile
-
-RESUME = ("auto", "never", "must", "force")
 
 
 @dataclass
@@ -125,8 +123,6 @@ def _told(folder: RunFolder, state: str, error: BaseException) -> None:
 
 def _prepare(cfg: DictConfig, folder: RunFolder) -> None:
     """Apply ``fresh`` and ``resume``: what is there is kept, removed or refused."""
-    if cfg.resume not in RESUME:
-        raise ConfigError(f"resume must be one of {', '.join(RESUME)}, got {cfg.resume!r}")
     if (folder.path / GOING).is_dir():
         _empty(folder)
     started = folder.env.is_file()

@@ -110,7 +110,8 @@ def _run_of(genotype: str, runs: str) -> Path | None:
 
 
 def _of_search(text: str) -> bool:
-    from nas.app.effect import SEARCH_ONLY, covered
+    from nas.app.effect import SEARCH_ONLY
+    from nas.store.settings import covered
 
     return covered(_key(text), SEARCH_ONLY)
 

@@ -4,10 +4,11 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from nas.app.effect import SEARCH_ONLY, check_effect, covered, limits, without_search
+from nas.app.effect import SEARCH_ONLY, check_effect, limits, without_search
 from nas.build import plain
 from nas.cli.paths import config_dir
 from nas.errors import ConfigError
+from nas.store.settings import covered
 
 
 def composed(verb: str, *overrides: str) -> DictConfig:
