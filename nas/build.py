@@ -19,6 +19,7 @@ from nas.costs import Cost
 from nas.data import ArrayData, Augment, Batches
 from nas.decision import Decision, Genotype
 from nas.engine.device import Autocast, autocast_of, compile_cells, pick_device
+from nas.engine.execution import kernels_of, resolve_execution
 from nas.engine.rng import derive_seed, seed_everything
 from nas.engine.train import Droppable, DropPathSchedule, Supervised
 from nas.errors import ConfigError
@@ -27,7 +28,7 @@ from nas.objectives import Constraint, Objective
 from nas.policies import Policy
 from nas.relaxations import Relaxation
 from nas.schedules import Schedule
-from nas.searchable import apply_partial_channels
+from nas.searchable import apply_partial_channels, set_execution
 from nas.space import SearchSpace, blueprint, name_of
 from nas.strategies import Update
 from nas.supernet import Supernet
@@ -41,6 +42,8 @@ class Parts:
     cfg: DictConfig
     data: ArrayData
     partial: list[str] = field(default_factory=list)  # where the supernet's channels are partial
+    unfused: list[str] = field(default_factory=list)  # why nodes of the supernet are not fused
+    begun_with: str | None = None  # the execution that this run's search began with
 
     @cached_property
     def device(self) -> torch.device:
@@ -51,6 +54,12 @@ class Parts:
     def autocast(self) -> Autocast:
         """The context of every forward."""
         return autocast_of(self.device, self.cfg.precision)
+
+    @cached_property
+    def execution(self) -> str:
+        """How the supernet is computed: native, fused or plain."""
+        wanted = self.begun_with or str(self.cfg.get("execution", "auto"))
+        return resolve_execution(wanted, self.device, self.cfg.precision)
 
     @cached_property
     def task(self) -> Task:
@@ -94,6 +103,7 @@ class Parts:
         net = self.space.supernet()
         if self.cfg.strategy.partial_channels is not None:
             self.partial = apply_partial_channels(net, self.cfg.strategy.partial_channels)
+        self.unfused = set_execution(net, kernels_of(self.execution))
         return Supernet(net).to(self.device)
 
     @cached_property

@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from nas.errors import ConfigError, nearest
 
 DEVICES, PRECISIONS = ("auto", "cpu", "cuda"), ("fp32", "bf16")
+EXECUTIONS = ("auto", "native", "fused", "plain")
 STAGES = ("search", "derive", "retrain", "evaluate", "export", "report")
 RESUME, MODES, INIT = ("auto", "never", "must", "force"), ("run", "plan"), ("scratch", "inherit")
 
@@ -98,6 +99,7 @@ class Top:
     stages: list[str] = MISSING
     device: str = MISSING
     precision: str = MISSING
+    execution: str = "auto"
     compile: bool = MISSING
     threads: int | None = None
     resume: str = MISSING
@@ -133,6 +135,7 @@ LEAST: dict[str, float] = {
 ONE_OF: dict[str, tuple[str, ...]] = {
     "device": DEVICES,
     "precision": PRECISIONS,
+    "execution": EXECUTIONS,
     "resume": RESUME,
     "mode": MODES,
     "init": INIT,

@@ -36,6 +36,15 @@ class Slot(nn.Module):
         """The weights that the last forward read; None if it did not run this slot."""
         return self._used
 
+    @property
+    def held(self) -> tuple[Weights | Deferred | None, Weights | None]:
+        """What is bound and what was read of it; can be put back later."""
+        return self._given, self._used
+
+    @held.setter
+    def held(self, held: tuple[Weights | Deferred | None, Weights | None]) -> None:
+        self._given, self._used = held
+
     def bind(self, given: Weights | Deferred | None) -> None:
         """Hand over the weights of the next forward, or None where the architecture has none."""
         self._given, self._used = given, None

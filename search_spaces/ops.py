@@ -12,13 +12,12 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from nas.errors import SpaceError, nearest
+from nas.searchable.primitives import AvgPool, Halves, MaxPool, Zero, shifted
 
 _CONV: dict[int, type[nn.Conv1d | nn.Conv2d]] = {1: nn.Conv1d, 2: nn.Conv2d}
 _NORM: dict[int, type[nn.BatchNorm1d | nn.BatchNorm2d]] = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d}
-_MAX_POOL = {1: F.max_pool1d, 2: F.max_pool2d}
 
 
 def conv(
@@ -60,46 +59,6 @@ def named(**modules: nn.Module) -> nn.Sequential:
     return nn.Sequential(OrderedDict(modules))
 
 
-class Zero(nn.Module):
-    """``none``: all zeros, of the size that ``stride`` leaves."""
-
-    def __init__(self, stride: int) -> None:
-        super().__init__()
-        self.stride = stride
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Zeros (N, C, ... / stride)."""
-        n, c, *size = x.shape
-        return x.new_zeros(n, c, *((s + self.stride - 1) // self.stride for s in size))
-
-
-class AvgPool(nn.Module):
-    """3-wide average pooling that leaves the padding out of the mean."""
-
-    def __init__(self, stride: int) -> None:
-        super().__init__()
-        self.stride = stride
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Means (N, C, ... / stride)."""
-        if x.dim() == 3:
-            return F.avg_pool1d(x, 3, self.stride, 1, count_include_pad=False)
-        return F.avg_pool2d(x, 3, self.stride, 1, count_include_pad=False)
-
-
-class MaxPool(nn.Module):
-    """3-wide max pooling."""
-
-    def __init__(self, stride: int) -> None:
-        super().__init__()
-        self.stride = stride
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Maxima (N, C, ... / stride)."""
-        pooled: Tensor = _MAX_POOL[x.dim() - 2](x, 3, self.stride, 1)
-        return pooled
-
-
 class FactorizedReduce(nn.Module):
     """ReLU, then two 1x1 convolutions of stride 2, side by side, then batch normalization.
 
@@ -132,12 +91,12 @@ class FactorizedReduce(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Half the size (rounded up): (N, c_in, ...) to (N, c_out, ... / 2)."""
         x = self.relu(x)
-        shifted = x[..., 1:] if x.dim() == 3 else x[..., 1:, 1:]
-        odd = [pad for size in reversed(x.shape[2:]) for pad in (0, size % 2)]
-        if any(odd):
-            shifted = F.pad(shifted, odd)
-        normed: Tensor = self.norm(torch.cat([self.conv1(x), self.conv2(shifted)], 1))
-        return normed
+        y: Tensor = self.norm(torch.cat([self.conv1(x), self.conv2(shifted(x))], 1))
+        return y
+
+    def leaves(self) -> list[nn.Module]:
+        """What runs one after the other, for fused execution."""
+        return [self.relu, Halves(self.conv1, self.conv2), self.norm]
 
 
 def relu_conv_bn(

@@ -19,7 +19,7 @@ FLOORS = {
     for floor, names in enumerate(
         (
             "nas.errors nas.decision nas.genotype nas.dataspec nas.files nas.console nas.batch",
-            "nas.arch nas.relaxations",
+            "nas.arch nas.relaxations nas.kernels",
             "nas.supernet nas.space nas.searchable nas.cost_tree",
             "nas.costs nas.policies nas.tasks",
             "nas.objectives nas.strategies nas.schedules nas.testing",

@@ -20,6 +20,7 @@ SEARCH_ONLY = (
     "strategy",
     "budget",
     "from",
+    "execution",
     "optim.weights",
     "optim.weights_schedule",
     "optim.architecture",

@@ -48,7 +48,9 @@ def plan(cfg: DictConfig, stages: Sequence[str]) -> None:
             text, duration = timing(parts)
             rows.append((stage, text))
             total += duration
-    notes = [("note", note) for note in getattr(parts.space, "notes", ())]
+    if "search" in stages:
+        rows.append(("execution", parts.execution))
+    notes = [("note", note) for note in (*getattr(parts.space, "notes", ()), *parts.unfused)]
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     rows += [("time", f"about {seconds(total)}, without export and report"), *notes]
     rows.append(("memory", f"about {memory / 2**30:.1f} GiB, peak of this process so far"))

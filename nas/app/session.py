@@ -20,6 +20,7 @@ from nas.data import check_record, describe, split_record
 from nas.dataspec import DataSpec
 from nas.engine.checkpoint import Checkpointer
 from nas.engine.device import pick_device, set_threads
+from nas.engine.execution import check_execution, resolve_execution
 from nas.engine.loop import Job, Loop, Outcome
 from nas.engine.signals import InterruptedRunError, Stopper
 from nas.errors import NasError
@@ -90,7 +91,7 @@ def opened(cfg: DictConfig, stages: Sequence[str]) -> Iterator[Session]:
         check_record(data, read_json(folder.splits))
         with Stopper() as stopper, ProgressBars() as bars:
             # The test split is handed to `evaluate` alone: parts of a search never hold it.
-            parts = Parts(cfg, data.without("test"))
+            parts = Parts(cfg, data.without("test"), begun_with=_begun_with(cfg, folder))
             board = Board(folder.tb, enabled=bool(cfg.logger.tensorboard))
             session = Session(cfg, folder, parts, stopper, bars, board, choices, stages)
             try:
@@ -98,6 +99,15 @@ def opened(cfg: DictConfig, stages: Sequence[str]) -> Iterator[Session]:
                     yield session
             finally:
                 board.close()
+
+
+def _begun_with(cfg: DictConfig, folder: RunFolder) -> str | None:
+    """The execution of a search that is to go on bit for bit; None where it may be chosen anew."""
+    recorded = read_json(folder.env).get("execution")
+    if recorded is None or cfg.resume == "force" or (folder.path / "search.json").is_file():
+        return None
+    check_execution(recorded)
+    return str(recorded)
 
 
 @contextmanager
@@ -182,4 +192,7 @@ def _write_environment(
         device = str(pick_device(cfg.device))
         own = {group: choice for group, choice in choices.items() if "hydra/" not in group}
         record = environment(data, device=device, choices=own, overrides=overrides)
+        if "execution" in cfg:
+            found = resolve_execution(cfg.execution, pick_device(cfg.device), cfg.precision)
+            record["execution"] = found
     write_json(folder.env, record)

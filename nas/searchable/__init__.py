@@ -1,8 +1,18 @@
 """Modules with a choice inside: each reads one decision through a slot."""
 
+from nas.searchable.execution import set_execution
 from nas.searchable.mixed import MixedOp
 from nas.searchable.node import Node
+from nas.searchable.nodes import Nodes
 from nas.searchable.partial import PartialChannels, apply_partial_channels
 from nas.searchable.prefix import Prefix
 
-__all__ = ["MixedOp", "Node", "PartialChannels", "Prefix", "apply_partial_channels"]
+__all__ = [
+    "MixedOp",
+    "Node",
+    "Nodes",
+    "PartialChannels",
+    "Prefix",
+    "apply_partial_channels",
+    "set_execution",
+]

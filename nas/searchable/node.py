@@ -11,6 +11,8 @@ from nas.cost_tree import CostNode, Inclusion
 from nas.decision import Decision
 from nas.supernet import Slot, frozen
 
+Incoming = tuple[int, nn.Module, Tensor | None]  # place of the source, edge, weight of the edge
+
 
 class Node(nn.Module):
     """``x_j = sum_i b_i edge_i(x_i)`` over the live inputs of a node.
@@ -31,11 +33,15 @@ class Node(nn.Module):
 
     def forward(self, states: Sequence[Tensor]) -> Tensor:
         """The node's value (N, C, ...) from the states before it."""
+        return total([_weighted(edge(states[i]), weight) for i, edge, weight in self.incoming()])
+
+    def incoming(self) -> list[Incoming]:
+        """The live inputs, each with its edge and its weight (scalar; None for 1)."""
         if not self.slot.bound:
-            return total([edge(state) for edge, state in zip(self.edges, states, strict=False)])
+            return [(i, edge, None) for i, edge in enumerate(self.edges)]
         weights = self.slot()
         row = weights.row
-        return total([row[i] * self.edges[i](states[i]) for i in weights.live])
+        return [(i, self.edges[i], row[i]) for i in weights.live]
 
     def freeze(self) -> nn.Module:
         """The plain sum of the chosen edges."""
@@ -58,8 +64,15 @@ class SumOfEdges(nn.Module):
 
     def forward(self, states: Sequence[Tensor]) -> Tensor:
         """The node's value (N, C, ...) from the states before it."""
-        pairs = zip(self.edges, self.inputs, strict=True)
-        return total([edge(states[i]) for edge, i in pairs])
+        return total([edge(states[i]) for i, edge, _ in self.incoming()])
+
+    def incoming(self) -> list[Incoming]:
+        """The inputs, each with its edge; no weights."""
+        return [(i, edge, None) for i, edge in zip(self.inputs, self.edges, strict=True)]
+
+
+def _weighted(x: Tensor, weight: Tensor | None) -> Tensor:
+    return x if weight is None else weight * x
 
 
 def total(terms: Sequence[Tensor]) -> Tensor:

@@ -30,21 +30,30 @@ class PartialChannels(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Shape (N, C, L) or (N, C, H, W), the spatial part divided by the stride, rounded up."""
         part = x.shape[1] // self.k
-        bypass = x[:, part:]
-        if self.stride > 1:
-            pool = nn.functional.max_pool1d if x.dim() == 3 else nn.functional.max_pool2d
-            bypass = pool(bypass, self.stride, ceil_mode=True)
-        return shuffle(torch.cat([self.inner(x[:, :part]), bypass], 1), self.k)
+        return merged(self.inner(x[:, :part]), pooled(x[:, part:], self.stride))
 
     def freeze(self) -> nn.Module:
         """The same partial channels around the frozen inner module."""
         return PartialChannels(frozen(self.inner), self.k, self.stride)
 
 
-def shuffle(x: Tensor, groups: int) -> Tensor:
-    """Channel shuffle: output ``j`` is input channel ``(j % groups) * C/groups + j // groups``."""
-    n, c, *size = x.shape
-    return x.view(n, groups, c // groups, *size).transpose(1, 2).reshape(n, c, *size)
+def pooled(x: Tensor, stride: int) -> Tensor:
+    """The bypass (N, C, ...): as it is, or 2-wide maxima where the size is halved (rounded up)."""
+    if stride == 1:
+        return x
+    pool = nn.functional.max_pool1d if x.dim() == 3 else nn.functional.max_pool2d
+    found: Tensor = pool(x, stride, ceil_mode=True)
+    return found
+
+
+def merged(operated: Tensor, bypass: Tensor) -> Tensor:
+    """Both parts side by side, shuffled, in one copy: (N, c, ...) and (N, (k - 1) c, ...).
+
+    Output channel ``j`` is input channel ``(j % k) * c + j // k`` of the two in this order.
+    """
+    n, c, *size = operated.shape
+    others = bypass.reshape(n, -1, c, *size).transpose(1, 2)
+    return torch.cat([operated.unsqueeze(2), others], 2).flatten(1, 2)
 
 
 def apply_partial_channels(net: nn.Module, k: int) -> list[str]:

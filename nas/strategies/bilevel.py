@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Literal
 
 import torch
@@ -80,6 +80,7 @@ class Bilevel:
         self.order, self.warmup, self.clip = order, warmup, clip
         self.architecture_clip, self.bn_lookahead = architecture_clip, bn_lookahead
         self.transforms, self.autocast = tuple(transforms), autocast
+        self._weights = list(supernet.parameters())  # a walk over all modules: made once
 
     def phases(self, epochs: int) -> Sequence[Phase]:
         """A warm-up of the weights, if any, then the alternating search."""
@@ -102,10 +103,11 @@ class Bilevel:
         seen: dict[str, Tensor] = {}
         arch = self.policy().arch
         if self.order == 1:
-            loss = self._architecture_loss(held_out, arch, self._forward, seen)
-            gradients: Sequence[Tensor | None] = torch.autograd.grad(
-                loss, parameters, allow_unused=True
-            )
+            with without_gradients(self._weights):
+                loss = self._architecture_loss(held_out, arch, self._forward, seen)
+                gradients: Sequence[Tensor | None] = torch.autograd.grad(
+                    loss, parameters, allow_unused=True
+                )
         else:
             gradients = self._second_order(train, held_out, arch, parameters, seen)
         architecture_step(
@@ -123,7 +125,7 @@ class Bilevel:
         torch.autograd.backward(loss)
         for transform in self.transforms:
             transform()
-        nn.utils.clip_grad_norm_(self.supernet.parameters(), self.clip)
+        nn.utils.clip_grad_norm_(self._weights, self.clip)
         self.weights_optimizer.step()
         return {"loss/weights": loss.detach(), **self._metrics("weights", output, train.targets)}
 
@@ -203,6 +205,19 @@ class Bilevel:
         self.policy.load_state_dict(state["policy"])
         self.weights_optimizer.load_state_dict(state["weights_optimizer"])
         self.architecture_optimizer.load_state_dict(state["architecture_optimizer"])
+
+
+@contextmanager
+def without_gradients(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
+    """Forwards and backwards inside know nothing of gradients of ``parameters``."""
+    switched = [parameter for parameter in parameters if parameter.requires_grad]
+    for parameter in switched:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in switched:
+            parameter.requires_grad_(True)
 
 
 def _plain_sgd(optimizer: torch.optim.Optimizer) -> bool:

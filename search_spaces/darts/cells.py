@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from nas.searchable import Nodes
 from nas.searchable.node import total
 from search_spaces.ops import FactorizedReduce, relu_conv_bn
 
@@ -97,14 +98,12 @@ class Cell(nn.Module):
                 site.before_previous, site.channels, affine=affine, dims=dims
             )
         self.preprocess1 = relu_conv_bn(site.previous, site.channels, affine=affine, dims=dims)
-        self.nodes = nn.ModuleList(nodes)
+        self.nodes = Nodes(nodes)
         self.concat = tuple(concat)
 
     def forward(self, before_previous: Tensor, previous: Tensor) -> Tensor:
         """The cell's output (N, len(concat) * C, ...)."""
-        states = [self.preprocess0(before_previous), self.preprocess1(previous)]
-        for node in self.nodes:
-            states.append(node(states))
+        states = self.nodes([self.preprocess0(before_previous), self.preprocess1(previous)])
         return torch.cat([states[i] for i in self.concat], 1)
 
 

@@ -9,13 +9,14 @@ from torch import Tensor, nn
 
 from nas.dataspec import DataSpec
 from nas.decision import Candidate
-from nas.searchable import MixedOp, Node
+from nas.searchable import MixedOp, Node, Nodes
 from nas.searchable.node import SumOfEdges
+from nas.searchable.primitives import AvgPool, Zero
 from search_spaces.heads import head_of
 from search_spaces.nasbench201.cells import NODES
 from search_spaces.nasbench201.cells import Cell as Plan
 from search_spaces.nasbench201.decisions import edge_decision, inputs_decision
-from search_spaces.ops import AvgPool, Zero, conv, named, norm, relu_conv_bn
+from search_spaces.ops import conv, named, norm, relu_conv_bn
 
 MakeCell = Callable[[int], nn.Module]
 STAGES = 3
@@ -59,13 +60,11 @@ class Cell(nn.Module):
 
     def __init__(self, nodes: Iterable[nn.Module]) -> None:
         super().__init__()
-        self.nodes = nn.ModuleList(nodes)
+        self.nodes = Nodes(nodes)
 
     def forward(self, x: Tensor) -> Tensor:
         """The last node's value, of the shape of ``x`` (N, C, ...)."""
-        states = [x]
-        for node in self.nodes:
-            states.append(node(states))
+        states: list[Tensor] = self.nodes([x])
         return states[-1]
 
 

@@ -10,7 +10,7 @@ from nas.dataspec import DataSpec
 from nas.decision import Decision
 from nas.errors import SpaceError
 from nas.searchable import MixedOp, PartialChannels, apply_partial_channels
-from nas.searchable.partial import shuffle
+from nas.searchable.partial import merged
 from nas.supernet import Supernet
 from search_spaces.darts import DartsSpace
 
@@ -58,11 +58,11 @@ def test_each_output_channel_comes_from_where_the_paper_says(
         assert torch.equal(output[n, j], expected)
 
 
-@pytest.mark.parametrize("groups", [1, 2, 3, 6])
-def test_the_shuffle_is_its_index_map(groups: int) -> None:
+@pytest.mark.parametrize("k", [2, 3, 6])
+def test_the_shuffle_is_its_index_map(k: int) -> None:
     x = torch.arange(6.0).view(1, 6, 1)
-    found = shuffle(x, groups).flatten().tolist()
-    assert found == [(j % groups) * (6 // groups) + j // groups for j in range(6)]
+    found = merged(x[:, : 6 // k], x[:, 6 // k :]).flatten().tolist()
+    assert found == [(j % k) * (6 // k) + j // k for j in range(6)]
 
 
 def test_odd_sizes_agree_with_every_operation_of_the_darts_space() -> None:

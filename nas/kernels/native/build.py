@@ -1,0 +1,145 @@
+"""Compiles the C++ sources beside this file, once per machine, and calls what is in them."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import torch  # before the library is loaded: both then share one OpenMP, hence one set of threads
+from torch import Tensor
+
+from nas import console
+from nas.errors import NasError
+from nas.files import is_file, make_directory, temporary_path
+
+SOURCES = Path(__file__).parent
+COMPILERS = ("g++", "clang++", "c++")
+# Not -ffast-math: it would let NaN vanish, and a search that diverged would look well.
+FLAGS = (
+    *("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math"),
+    *("-fno-signed-zeros", "-fopenmp", "-fPIC", "-shared"),
+)
+MAX_SECONDS = 300
+SUFFIXES = {torch.float32: "float", torch.float64: "double"}
+
+Argument = Tensor | int | ctypes.Array[ctypes.c_ssize_t] | ctypes.Array[ctypes.c_void_p] | None
+
+
+def available() -> bool:
+    """Whether the kernels can be called; the first call compiles them (seconds, then kept).
+
+    Where that fails, one line says why, once. ``NAS_NATIVE=0`` in the environment says no.
+    """
+    return os.environ.get("NAS_NATIVE") != "0" and _library() is not None
+
+
+def call(name: str, dtype: torch.dtype, *arguments: object) -> None:
+    """Run the kernel ``name`` for a type of numbers with as many threads as PyTorch uses."""
+    function = getattr(_library(), f"{name}_{SUFFIXES[dtype]}")
+    function.restype = None
+    function(*map(_plain, arguments), ctypes.c_int(torch.get_num_threads()))
+
+
+def sizes(*values: int) -> ctypes.Array[ctypes.c_ssize_t]:
+    """Whole numbers as the array that kernels read."""
+    return (ctypes.c_ssize_t * len(values))(*values)
+
+
+def address(tensor: Tensor | None) -> int | None:
+    """Where the numbers of a dense tensor lie; None for None."""
+    return None if tensor is None else tensor.data_ptr()
+
+
+def addresses(tensors: Sequence[Tensor | None]) -> ctypes.Array[ctypes.c_void_p]:
+    """The addresses of tensors as the array that kernels read."""
+    return (ctypes.c_void_p * len(tensors))(*map(address, tensors))
+
+
+def _plain(argument: object) -> object:
+    if isinstance(argument, Tensor):
+        return ctypes.c_void_p(argument.data_ptr())
+    return ctypes.c_int(argument) if isinstance(argument, int) else argument
+
+
+@cache
+def _library() -> ctypes.CDLL | None:
+    try:
+        return _load(_compiled())
+    except (NasError, OSError, subprocess.SubprocessError) as error:
+        console.hint(f"note    no native kernels, PyTorch's own are used: {error}")
+        return None
+
+
+def _load(path: Path) -> ctypes.CDLL:
+    return ctypes.CDLL(str(path))
+
+
+def _compiled() -> Path:
+    compiler = _compiler()
+    sources, headers = (sorted(SOURCES.glob(pattern)) for pattern in ("*.cpp", "*.h"))
+    version = subprocess.run(
+        [*compiler, "--version"], capture_output=True, check=True, timeout=MAX_SECONDS
+    ).stdout
+    key = hashlib.sha256()
+    for part in (*(path.read_bytes() for path in (*sources, *headers)), version, _processor()):
+        key.update(hashlib.sha256(part).digest())
+    key.update(repr((compiler, FLAGS)).encode())
+    path = _folder() / f"native-{key.hexdigest()[:20]}.so"
+    if not is_file(path):
+        _compile(compiler, sources, path)
+    return path
+
+
+def _compiler() -> list[str]:
+    if named := os.environ.get("CXX"):
+        return shlex.split(named)
+    for name in COMPILERS:
+        if found := shutil.which(name):
+            return [found]
+    raise NasError(f"no C++ compiler ({', '.join(COMPILERS)}) is installed")
+
+
+def _processor() -> bytes:
+    """What ``-march=native`` looks at: a cache folder may be shared by different machines."""
+    text = platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return f"{text} {platform.processor()} {platform.node()}".encode()
+    wanted = ("model name", "flags", "Features", "CPU part")
+    return "\n".join([text, *sorted({line for line in lines if line.startswith(wanted)})]).encode()
+
+
+def _folder() -> Path:
+    """Like `nas.data.cache.cache_folder`, which stands on a higher floor."""
+    if named := os.environ.get("NAS_CACHE_DIR"):
+        return Path(os.path.expanduser(named)) / "kernels"
+    shared = os.environ.get("XDG_CACHE_HOME")
+    home = Path(os.path.expanduser("~"))
+    usable = home.is_absolute() and os.access(home, os.W_OK)
+    base = Path(shared) if shared else (home if usable else Path()) / ".cache"
+    return base / "diffnas" / "kernels"
+
+
+def _compile(compiler: list[str], sources: Sequence[Path], path: Path) -> None:
+    """Whole or absent: processes that start together each compile, and the last one stays."""
+    temporary = temporary_path(make_directory(path.parent))
+    try:
+        command = [*compiler, *FLAGS, *map(str, sources), "-o", str(temporary)]
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=MAX_SECONDS, check=False
+        )
+        if done.returncode:
+            lines = [line for line in done.stderr.splitlines() if "error" in line] or [""]
+            raise NasError(f"{compiler[0]} failed {lines[0][-200:]}".strip())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,117 @@
+"""ReLU (after a normalization or not), depthwise and pointwise convolution of several edges."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from nas.kernels.native import build
+
+
+class _Settings(NamedTuple):
+    stride: int
+    padding: int
+    dilation: int
+    edges: int
+    through: bool
+
+
+def separable(
+    x: Tensor,
+    mean: Tensor | None,
+    rstd: Tensor | None,
+    depthwise: Tensor,
+    pointwise: Tensor,
+    *,
+    stride: int,
+    dilation: int,
+    edges: int,
+    through: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """``pointwise(depthwise(relu((x - mean) * rstd)))`` of every edge, with its moments.
+
+    Args:
+        x: (N, C, H, W), read by every edge, or (N, edges * C, H, W).
+        mean: one per channel of ``x``, or None for plain ``relu(x)``.
+        rstd: 1 / standard deviation, likewise.
+        depthwise: (edges * C, 1, k, k) with k of 1, 3, 5 or 7; padded so that stride 1 keeps sizes.
+        pointwise: (edges * C, C, 1, 1).
+        stride: of the depthwise convolution, 1 or 2.
+        dilation: of the depthwise convolution.
+        edges: number of edges.
+        through: ``mean`` and ``rstd`` are those of ``x`` over (N, H, W), with the biased variance,
+            and the gradient of ``x`` goes through them; otherwise they are constants.
+
+    Returns:
+        y (N, edges * C, H', W'), and the mean and the biased variance of each of its channels,
+        which carry no gradient: who normalizes with them says so with ``through``.
+    """
+    padding = dilation * (depthwise.shape[-1] - 1) // 2
+    settings = _Settings(stride, padding, dilation, edges, through and mean is not None)
+    outputs = _Separable.apply(x, mean, rstd, depthwise, pointwise, settings)
+    return cast("tuple[Tensor, Tensor, Tensor]", outputs)
+
+
+def _shape(x: Tensor, depthwise: Tensor, settings: _Settings) -> ctypes.Array[ctypes.c_ssize_t]:
+    batch, inputs, height, width = x.shape
+    edges = settings.edges
+    channels = depthwise.shape[0] // edges
+    kernel = depthwise.shape[-1]
+    numbers = (height, width, kernel, settings.stride, settings.padding, settings.dilation)
+    return build.sizes(batch, channels, edges, int(inputs == channels), *numbers)
+
+
+def _output(x: Tensor, depthwise: Tensor, settings: _Settings) -> Tensor:
+    reach = settings.dilation * (depthwise.shape[-1] - 1) + 1
+    rows, cols = (
+        (extent + 2 * settings.padding - reach) // settings.stride + 1 for extent in x.shape[2:]
+    )
+    return x.new_empty(x.shape[0], depthwise.shape[0], rows, cols)
+
+
+class _Separable(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        mean: Tensor | None,
+        rstd: Tensor | None,
+        depthwise: Tensor,
+        pointwise: Tensor,
+        settings: _Settings,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        y = _output(x, depthwise, settings)
+        mean_y, variance_y = x.new_empty(2, y.shape[1])
+        build.call(
+            "separable_forward",
+            x.dtype,
+            *(_shape(x, depthwise, settings), x, mean, rstd, depthwise, pointwise),
+            *(y, mean_y, variance_y),
+        )
+        ctx.settings = settings
+        ctx.save_for_backward(x, mean, rstd, depthwise, pointwise)
+        ctx.mark_non_differentiable(mean_y, variance_y)
+        ctx.set_materialize_grads(False)
+        return y, mean_y, variance_y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gy: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
+        if gy is None:
+            return (None,) * 6
+        x, mean, rstd, depthwise, pointwise = ctx.saved_tensors
+        wanted = ctx.needs_input_grad
+        gx = torch.empty_like(x) if wanted[0] else None
+        g_depthwise = torch.empty_like(depthwise) if wanted[3] else None
+        g_pointwise = torch.empty_like(pointwise) if wanted[4] else None
+        build.call(
+            "separable_backward",
+            x.dtype,
+            *(_shape(x, depthwise, ctx.settings), x, mean, rstd, depthwise, pointwise),
+            *(ctx.settings.through, gy.contiguous(), gx, g_depthwise, g_pointwise),
+        )
+        return gx, None, None, g_depthwise, g_pointwise, None
