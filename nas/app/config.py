@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
 from nas.errors import ConfigError
-from nas.instantiate import instantiate, target_of
+from nas.instantiate import instantiate, loaded, target_of
 
 if TYPE_CHECKING:
     from nas.data import DataSource
@@ -30,3 +31,8 @@ def data_source(cfg: DictConfig) -> DataSource:
         if not hasattr(source, name):
             raise ConfigError(f"{node.get('_target_')} is no DataSource: it lacks {name}()")
     return cast("DataSource", source)
+
+
+def places(data: Any, plugins: Sequence[str] = ()) -> tuple[str, ...]:
+    """The settings of a data source that its class lists as saying only where the data lie."""
+    return tuple(getattr(loaded(target_of(data), plugins), "places", ()))

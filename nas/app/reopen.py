@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from nas.app.board import Board
+from nas.app.config import places
 from nas.app.progress import ProgressBars
 from nas.app.session import Session
 from nas.build import Parts, data_source
@@ -44,6 +46,22 @@ def saved_config(folder: RunFolder, plugins: Sequence[str]) -> DictConfig:
         )
     saved.plugins = list(plugins)  # what may be loaded is never read from a file
     return saved
+
+
+def move_data(saved: DictConfig, data: Mapping[str, Any]) -> None:
+    """Put into the settings of a run where its data lie now.
+
+    Raises ConfigError for any other setting of the data: it would be of another run.
+    """
+    known = places(saved.data, saved.plugins)
+    for name, value in data.items():
+        if name not in known:
+            there = ", ".join(f"data.{place}" for place in known) or "nothing"
+            raise ConfigError(
+                f"data.{name} of a run cannot be changed, only where its data lie ({there}); "
+                "leave it out, or start a run of its own"
+            )
+        saved.data[name] = value
 
 
 @contextmanager

@@ -163,12 +163,13 @@ def _watch_gradients(cfg: DictConfig) -> None:
 
 
 def reopened(cfg: DictConfig) -> Any:
-    """A session on the folder of an earlier run, with that run's settings."""
-    from nas.app.reopen import reopen, saved_config
+    """A session on the folder of an earlier run, with its settings, its data where they lie now."""
+    from nas.app.reopen import move_data, reopen, saved_config
 
     folder = resolve(str(cfg.run), str(cfg.runs))
     saved = saved_config(folder, list(cfg.plugins))
     saved.device = cfg.get("device", "cpu")
+    move_data(saved, cfg.get("data", {}))
     return reopen(saved, folder)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from nas.cli.help import groups
 from nas.cli.inherited import inherited, pinned, saved_overrides, without
+from nas.cli.moved import moved
 from nas.cli.own_class import named_nodes, replace_classes
 from nas.cli.paths import shipped_folders
 from nas.cli.verbs import Verb
@@ -115,6 +116,7 @@ def parse(verb: Verb, args: list[str]) -> Line:
     if verb.name in ("search", "retrain"):
         settings = pinned(settings)
     settings = [*inherited(verb, settings), *settings]
+    settings = moved(verb, settings, multirun="--multirun" in options)
     if named_nodes(settings):
         settings = _with_own_classes(Line(verb, tuple(options), tuple(settings)))
     if "--plan" in switches and not verb.plans:
