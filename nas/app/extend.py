@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from omegaconf import DictConfig
+
 from nas import console
 from nas.app.session import Session
+from nas.build import Parts
 from nas.data import check_record
 from nas.engine.checkpoint import Checkpointer, Loaded
 from nas.errors import ConfigError, NasError
@@ -15,26 +18,13 @@ from nas.store.metrics import MetricsFile
 def extend(session: Session) -> None:
     """Take over the last checkpoint of the run that ``from`` names, unless this run has its own.
 
-    Raises:
-        NasError: that run has no checkpoint of a search, other splits, or is running.
-        ConfigError: it has been searched for as many epochs already.
+    Raises as `begun` does.
     """
-    name = session.cfg.get("from")
     own = Checkpointer(session.folder.checkpoints("search"), session.hash)
-    if not name or own.files():
+    if not session.cfg.get("from") or own.files():
         return
-    source = resolve(str(name), str(session.cfg.runs))
-    if source.held():
-        raise NasError(f"{source.path} is running; wait for it to end, or stop it")
-    check_record(session.parts.data, read_json(source.splits))
-    loaded = last_of(source)
+    source, loaded = begun(session.cfg, session.parts)
     epochs = int(session.cfg.trainer.epochs)
-    if loaded.epoch >= epochs:
-        raise ConfigError(
-            f"{source.path} has been searched for {loaded.epoch} epochs already; "
-            f"trainer.epochs must be larger, got {epochs}"
-        )
-    _check_fit(session, source, loaded)
     metrics = MetricsFile(session.folder.metrics)
     metrics.drop_stage("search")  # rows of a start that was killed before its checkpoint
     for row in MetricsFile(source.metrics).read():
@@ -48,6 +38,28 @@ def extend(session: Session) -> None:
     console.say(f"search: goes on from {source.label}, epoch {loaded.epoch} of {epochs}")
 
 
+def begun(cfg: DictConfig, parts: Parts) -> tuple[RunFolder, Loaded]:
+    """The run that ``from`` names and its last checkpoint, which is loaded into the update.
+
+    Raises:
+        NasError: that run has no checkpoint of a search that fits, other splits, or is running.
+        ConfigError: it has been searched for as many epochs already.
+    """
+    source = resolve(str(cfg["from"]), str(cfg.runs))
+    if source.held():
+        raise NasError(f"{source.path} is running; wait for it to end, or stop it")
+    check_record(parts.data, read_json(source.splits))
+    loaded = last_of(source)
+    epochs = int(cfg.trainer.epochs)
+    if loaded.epoch >= epochs:
+        raise ConfigError(
+            f"{source.path} has been searched for {loaded.epoch} epochs already; "
+            f"trainer.epochs must be larger, got {epochs}"
+        )
+    _check_fit(parts, source, loaded)
+    return source, loaded
+
+
 def last_of(run: RunFolder) -> Loaded:
     """The last usable checkpoint of a run's search; NasError saying why there is none."""
     checkpointer = Checkpointer(run.checkpoints("search"), run.hash)
@@ -58,9 +70,9 @@ def last_of(run: RunFolder) -> Loaded:
     return loaded
 
 
-def _check_fit(session: Session, source: RunFolder, loaded: Loaded) -> None:
+def _check_fit(parts: Parts, source: RunFolder, loaded: Loaded) -> None:
     try:
-        session.parts.update.load_state_dict(loaded.state["update"])
+        parts.update.load_state_dict(loaded.state["update"])
     except (RuntimeError, KeyError, ValueError, TypeError) as error:
         raise NasError(
             f"the checkpoint of {source.path} does not fit these settings; "

@@ -1,4 +1,4 @@
-"""A command that is refused before anything ran leaves no folder behind."""
+"""A command that is refused before anything ran, or that only plans, leaves no folder behind."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ _FIRST = {
 
 
 @contextmanager
-def nothing_left(path: Path, root: Path) -> Iterator[None]:
+def nothing_left(
+    path: Path, root: Path, keep: Path | None = None, *, plan: bool = False
+) -> Iterator[None]:
     """Remove the folder of a run again if the command ends in an error before its first step.
 
     Hydra makes the folder before the settings are looked at. A run that was there before, that was
@@ -38,8 +40,11 @@ def nothing_left(path: Path, root: Path) -> Iterator[None]:
     Args:
         path: the folder of the run, or ``root`` itself for verbs that make none.
         root: the folder of all runs; ``latest`` leads to what it led to before.
+        keep: a folder that was there before Hydra made others in it; it stays, if empty.
+        plan: the command writes nothing in any case, so that what Hydra made goes in any case.
     """
     folder, root = RunFolder(path.absolute()), root.absolute()
+    kept = None if keep is None else keep.absolute()
     known, latest = folder.is_run(), pointed_at(root / LATEST)
     try:
         yield
@@ -47,8 +52,11 @@ def nothing_left(path: Path, root: Path) -> Iterator[None]:
         told = _mistake(error) or not folder.is_run()
         if told and not known and not _stopped(error):
             with suppress(OSError, NasError):  # what cannot be removed is no second error
-                _remove(folder, root, latest)
+                _remove(folder, root, latest, kept)
         raise
+    if plan:
+        with suppress(OSError):
+            remove_empty(folder.path, root, kept)
 
 
 def _mistake(error: Exception) -> bool:
@@ -61,7 +69,7 @@ def _stopped(error: Exception) -> bool:
     return int(getattr(error, "exit_code", 0)) >= STOPPED
 
 
-def _remove(folder: RunFolder, root: Path, latest: Path | None) -> None:
+def _remove(folder: RunFolder, root: Path, latest: Path | None, keep: Path | None) -> None:
     path = folder.path
     if not path.is_dir() or not {entry.name for entry in path.iterdir()} <= _FIRST:
         return
@@ -73,12 +81,15 @@ def _remove(folder: RunFolder, root: Path, latest: Path | None) -> None:
         (root / LATEST).unlink()
         if latest is not None and latest.is_dir():
             point_latest(root, latest)
-    _remove_empty(path, root)
+    remove_empty(path, root, keep)
 
 
-def _remove_empty(path: Path, root: Path) -> None:
-    """Remove the folders from ``path`` up to ``root`` that are empty."""
-    inside = [parent for parent in (path, *path.parents) if parent.is_relative_to(root)]
-    for place in inside:
-        if place.is_dir() and not any(place.iterdir()):
+def remove_empty(path: Path, root: Path, keep: Path | None = None) -> None:
+    """Remove ``path`` and the folders from there up to ``root`` that are empty, but not ``keep``.
+
+    A ``path`` outside of ``root``, which the user chose for a single run, goes alone.
+    """
+    above = [parent for parent in path.parents if parent.is_relative_to(root)]
+    for place in (path, *above):
+        if place != keep and place.is_dir() and not any(place.iterdir()):
             place.rmdir()

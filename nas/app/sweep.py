@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from nas import console
 from nas.analysis.summary import figure, in_words, seconds
 from nas.app import finished
-from nas.app.refused import STOPPED
+from nas.app.refused import STOPPED, remove_empty
 from nas.app.sweep_table import short, swept, tell
 from nas.errors import ConfigError, NasError
 from nas.store.folder import RunFolder, resolve
@@ -146,10 +146,13 @@ class Sweep:
         if self.writes and self.folder is not None:
             self.folder.write(self.rows)
 
-    def close(self, root: str) -> None:
-        """Point ``latest`` here and print the table; without any job leave no folder behind."""
+    def close(self, root: str, keep: Path | None = None) -> None:
+        """Point ``latest`` here and print the table; without any job leave no folder behind.
+
+        ``keep`` is a folder that was there before, as of `nas.app.refused.nothing_left`.
+        """
         if self.folder is None or not self.writes:
-            _discard(SweepFolder(Path(root) / SWEEPS / self.id))
+            _discard(SweepFolder(Path(root) / SWEEPS / self.id), keep)
             return
         self._lock.close()
         if self._points:
@@ -186,11 +189,9 @@ def _state(error: BaseException | None) -> str:
     return "interrupted" if stopped or not isinstance(error, Exception) else "failed"
 
 
-def _discard(sweep: SweepFolder) -> None:
+def _discard(sweep: SweepFolder, keep: Path | None) -> None:
     """Remove what Hydra wrote for a sweep that never began."""
     if sweep.is_sweep() or not sweep.path.is_dir():
         return
     (sweep.path / "multirun.yaml").unlink(missing_ok=True)
-    for place in (sweep.path, sweep.path.parent, sweep.runs):
-        if place.is_dir() and not any(place.iterdir()):
-            place.rmdir()
+    remove_empty(sweep.path, sweep.runs, keep)

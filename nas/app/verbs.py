@@ -53,13 +53,10 @@ def _staged(cfg: DictConfig, known: tuple[str, ...]) -> float | None:
 
 
 def _planned(cfg: DictConfig, stages: Sequence[str], folder: RunFolder) -> None:
-    from nas.app.plan import plan, remove_empty
+    from nas.app.plan import plan
 
     _watch_gradients(cfg)
-    try:
-        plan(cfg, stages)
-    finally:
-        remove_empty(folder.path)
+    plan(cfg, stages, folder)
 
 
 def _run(cfg: DictConfig, stages: Sequence[str], folder: RunFolder) -> float | None:

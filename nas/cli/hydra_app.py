@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn, TextIO, cast
 from nas import console
 from nas.app.refused import STOPPED
 from nas.cli.paths import config_dir, with_search_path
+from nas.cli.settings import runs_of
 from nas.errors import NasError
 from nas.files import explain
 
@@ -89,6 +90,8 @@ class Jobs:
         self.done = 0
         self.folders: list[Path] = []  # of the jobs that ended well
         self.sweep: Sweep | None = None
+        runs = Path(runs_of(line.overrides))
+        self.keep = runs if runs.is_dir() else None  # Hydra is about to make it
 
     def prepare(self) -> None:
         """Make the sweep of a line that is one."""
@@ -110,7 +113,7 @@ class Jobs:
         finally:
             if self.sweep is not None:
                 console.configure(quiet=self.line.quiet, json=self.line.json)
-                self.sweep.close(_runs(self.line))
+                self.sweep.close(runs_of(self.line.overrides), self.keep)
 
     @property
     def task(self) -> Callable[[DictConfig], float | None]:
@@ -136,7 +139,7 @@ class Jobs:
     def _run(self, cfg: DictConfig) -> float | None:
         console.configure(quiet=self.line.quiet, json=self.line.json)
         sys.argv = list(self.line.command)  # what a run records as its command
-        return run_job(self.line.verb.name, cfg, self.line.typed)
+        return run_job(self.line.verb.name, cfg, self.line.typed, keep=self.keep)
 
     def _run_in_sweep(self, cfg: DictConfig) -> float | None:
         from hydra.core.hydra_config import HydraConfig
@@ -149,7 +152,9 @@ class Jobs:
         aside = redirect_stdout(sys.stderr) if self.line.json else nullcontext()
         try:
             with aside:
-                value = run_job(self.line.verb.name, cfg, self.line.typed, self.sweep.begin)
+                value = run_job(
+                    self.line.verb.name, cfg, self.line.typed, self.sweep.begin, self.keep
+                )
         except BaseException as error:
             sentence = self._sentence(error)
             self.sweep.end(cfg, error, sentence)
@@ -204,10 +209,12 @@ def run_job(
     cfg: DictConfig,
     typed: Sequence[str] = (),
     begin: Callable[[DictConfig], None] = lambda cfg: None,
+    keep: Path | None = None,
 ) -> float | None:
     """Run one composed job; with ``--json`` print its result unless the verb did so itself.
 
-    ``begin`` is called first. A job that is refused before it does anything leaves no folder.
+    ``begin`` is called first. A job that is refused before it does anything leaves no folder, nor
+    does a plan; ``keep`` was there before.
     """
     from hydra.core.hydra_config import HydraConfig
 
@@ -216,7 +223,8 @@ def run_job(
     from nas.cli.ls import read_result
     from nas.store.folder import RunFolder
 
-    with nothing_left(_folder(), Path(str(cfg.get("runs", "runs")))):
+    root, plan = Path(str(cfg.get("runs", "runs"))), cfg.get("mode") == "plan"
+    with nothing_left(_folder(), root, keep, plan=plan):
         begin(cfg)
         value = run_verb(verb, cfg, typed)
     if console.json_wanted() and not console.json_emitted():
@@ -226,12 +234,6 @@ def run_job(
             told |= {"folder": folder.path, "result": read_result(folder) or None}
         console.emit(told)
     return value
-
-
-def _runs(line: Line) -> str:
-    """The folder of all runs as the line says it; for a sweep that Hydra never came to."""
-    given = [text.partition("=")[2] for text in line.overrides if text.startswith("runs=")]
-    return [*given, "runs"][0].strip("'\"")
 
 
 @contextmanager

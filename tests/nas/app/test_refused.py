@@ -121,3 +121,41 @@ def test_without_an_error_nothing_is_touched(root: Path) -> None:
     with nothing_left(root / "search" / "new", root):
         pass
     assert (root / "search" / "new" / ".hydra").is_dir()
+
+
+def test_a_plan_leaves_nothing_of_what_hydra_made(root: Path) -> None:
+    new = root / "search" / "new"
+    (new / ".hydra").rmdir()
+    with nothing_left(new, root, plan=True):
+        pass
+    assert not root.exists()
+
+
+def test_a_plan_leaves_a_run_that_is_there(root: Path) -> None:
+    run = RunFolder(root / "search" / "new")
+    run.set_status("interrupted")
+    with nothing_left(run.path, root, plan=True):
+        pass
+    assert run.status().state == "interrupted"
+
+
+@pytest.mark.parametrize("plan", [True, False])
+def test_an_empty_folder_of_runs_that_was_there_stays(root: Path, plan: bool) -> None:
+    new = root / "search" / "new"
+    (new / ".hydra").rmdir()
+    if plan:
+        with nothing_left(new, root, root, plan=True):
+            pass
+    else:
+        with pytest.raises(NasError), nothing_left(new, root, root):
+            raise NasError("no")
+    assert list(root.iterdir()) == []
+
+
+def test_the_folder_that_was_chosen_for_a_plan_goes_alone(root: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine" / "run"
+    mine.mkdir(parents=True)
+    with nothing_left(mine, root, plan=True):
+        pass
+    assert (tmp_path / "mine").is_dir()
+    assert not mine.exists()
