@@ -60,6 +60,12 @@ def is_file(path: PathText) -> bool:
         return False
 
 
+def as_seen(path: PathText) -> Path:
+    """Return the path as the user would write it from where he is: relative if it lies below."""
+    found, here = Path(path), Path.cwd()
+    return found.relative_to(here) if found.is_relative_to(here) else found
+
+
 def temporary_path(directory: Path) -> Path:
     """Return a fresh name in ``directory`` that `remove_temporaries` recognizes."""
     return directory / f"{_TEMPORARY_PREFIX}{secrets.token_hex(8)}{_TEMPORARY_SUFFIX}"

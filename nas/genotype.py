@@ -154,16 +154,11 @@ def check_space(file: GenotypeFile, name: str, fingerprint: str) -> None:
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON schema (draft 2020-12) of the genotype file."""
+    """The JSON schema (draft 2020-12) of the genotype file; it is in ``genotype.schema.json``."""
     found = msgspec.json.schema(GenotypeFile)
     for record in found["$defs"].values():  # Python keeps the indentation of docstrings until 3.12
         record["description"] = inspect.cleandoc(record["description"])
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": SCHEMA, **found}
-
-
-def schema_text() -> str:
-    """What the shipped ``nas/genotype.schema.json`` holds."""
-    return json.dumps(json_schema(), indent=2) + "\n"
 
 
 def _plain(field: str, value: Mapping[str, Any] | None) -> dict[str, Any]:

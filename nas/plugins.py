@@ -20,6 +20,7 @@ from typing import Any
 
 from nas import console
 from nas.errors import ConfigError
+from nas.files import as_seen
 from nas.store.identity import source_digest
 
 GROUP = "nas.plugins"
@@ -192,7 +193,7 @@ def raised_in(error: BaseException) -> str:
     while trace is not None:
         frame = trace.tb_frame
         if _is_own(str(frame.f_globals.get("__name__", "")), Path(frame.f_code.co_filename)):
-            found = f"{_short(Path(frame.f_code.co_filename))}, line {trace.tb_lineno}"
+            found = f"{as_seen(frame.f_code.co_filename)}, line {trace.tb_lineno}"
         trace = trace.tb_next
     return found
 
@@ -203,10 +204,6 @@ def _is_own(module: str, file: Path) -> bool:
     if top(module) in {plugin.package for plugin in installed()}:
         return True
     return "site-packages" not in file.parts and _is_below(file, Path.cwd())
-
-
-def _short(file: Path) -> Path:
-    return file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
 
 
 def targets(settings: Any) -> Iterator[str]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.api.isolation import own_hydra
 from nas.api.run import Run
 from nas.errors import ConfigError, NasError
+from nas.files import as_seen
 
 if TYPE_CHECKING:
     from nas.cli.positional import Line
@@ -79,19 +79,19 @@ def _run(verb: str, overrides: Sequence[str], settings: Mapping[str, Any], quiet
         status, folders = run_jobs(_line(verb, overrides, settings, quiet))
     if status != 0 or not folders:
         raise NasError(f"nas {verb} ended with status {status}")
-    return Run(_shown(folders[-1]))
+    return Run(as_seen(folders[-1]))
 
 
 def _on_run(verb: str, overrides: Sequence[str], settings: Mapping[str, Any], quiet: bool) -> Run:
     """The run that a line names, after the verb was done with it."""
     from nas.cli.hydra_app import run_jobs
+    from nas.cli.settings import runs_of, values_of
     from nas.store.folder import resolve
 
     with own_hydra():
         line = _line(verb, overrides, settings, quiet)
-        pairs = (text.partition("=") for text in line.overrides)
-        given = {key: value.strip("'\"") for key, _, value in pairs}
-        found = resolve(given["run"], given.get("runs", "runs"))
+        named = values_of(line.overrides)["run"]
+        found = resolve(named, runs_of(line.overrides))
         status, _ = run_jobs(line)
     if status != 0:
         raise NasError(f"nas {verb} ended with status {status}")
@@ -116,8 +116,3 @@ def _line(verb: str, overrides: Sequence[str], settings: Mapping[str, Any], quie
 
 def _word(run: Name | Run) -> str:
     return str(run.folder) if isinstance(run, Run) else str(run)
-
-
-def _shown(folder: Path) -> Path:
-    here = Path.cwd()
-    return folder.relative_to(here) if folder.is_relative_to(here) else folder

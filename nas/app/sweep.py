@@ -18,6 +18,7 @@ from nas.app import finished
 from nas.app.refused import STOPPED, remove_empty
 from nas.app.sweep_table import short, swept, tell
 from nas.errors import ConfigError, NasError
+from nas.files import as_seen
 from nas.store.folder import RunFolder, resolve
 from nas.store.pointer import SWEEPS
 from nas.store.sweep import Row, SweepFolder, inside, job_row, sweep_id
@@ -97,11 +98,11 @@ class Sweep:
 
         hydra = HydraConfig.get()
         if self.folder is None:
-            self._open(SweepFolder(shown(str(hydra.sweep.dir))), cfg)
+            self._open(SweepFolder(as_seen(str(hydra.sweep.dir))), cfg)
         number, text = int(hydra.job.num), _text(hydra)
         if number >= len(self.rows) or self.rows[number].overrides != text:
             self.rows = [*self.rows[:number], Row(text)]  # the sweeper has a plan of its own
-        folder = RunFolder(shown(str(hydra.run.dir)))
+        folder = RunFolder(as_seen(str(hydra.run.dir)))
         self._set(number, Row(text, self._inside(folder), "running"))
         title = f"job {number + 1}/{len(self.rows)}  {self.label}"
         self._skips = self._points and finished.finished(cfg, folder, list(cfg.stages))
@@ -174,12 +175,6 @@ def _run_of(cfg: DictConfig, output: Path) -> RunFolder:
 def _text(hydra: HydraConf) -> str:
     """The settings of the job at hand; what ``--plan`` stands for is not one of them."""
     return " ".join(str(text) for text in hydra.overrides.task if text != "mode=plan")
-
-
-def shown(text: str) -> Path:
-    """A path as the user would write it from where he is."""
-    path, here = Path(text), Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _state(error: BaseException | None) -> str:

@@ -17,7 +17,7 @@ from nas.app.finished import already, finished
 from nas.app.located import locate
 from nas.app.stages import STAGES, check_order, check_stages, run_stages
 from nas.errors import ConfigError
-from nas.files import read_json
+from nas.files import as_seen, read_json
 from nas.plugins import words
 from nas.store.folder import RunFolder, resolve
 
@@ -38,7 +38,7 @@ def _staged(cfg: DictConfig, known: tuple[str, ...]) -> float | None:
     from hydra.core.hydra_config import HydraConfig
 
     stages = check_stages(list(cfg.stages), known)
-    folder = RunFolder(_path(HydraConfig.get().runtime.output_dir))
+    folder = RunFolder(as_seen(HydraConfig.get().runtime.output_dir))
     if cfg.mode == "plan":
         _planned(cfg, stages, folder)
         return None
@@ -168,13 +168,6 @@ def reopened(cfg: DictConfig) -> Any:
     saved.device = cfg.get("device", "cpu")
     move_data(saved, cfg.get("data", {}))
     return reopen(saved, folder)
-
-
-def _path(text: str) -> Path:
-    # Shown and stored relative to where the user is, as the user typed it.
-    path = Path(text)
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _figure(value: float) -> str:

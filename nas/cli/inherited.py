@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nas.cli.settings import key_of, runs_of, values_of
 from nas.cli.verbs import Verb
 from nas.errors import ConfigError, NasError
 
@@ -26,8 +27,7 @@ def inherited(verb: Verb, settings: Sequence[str]) -> list[str]:
     A retraining takes data, space, task and the like from the run whose genotype it trains, and
     nothing of its search. Empty for a genotype that is no run's.
     """
-    named = {_key(text): text.partition("=")[2].strip("'\"") for text in settings}
-    runs = named.get("runs", "runs")
+    named, runs = values_of(settings), runs_of(settings)
     if verb.name == "search" and named.get("from", "null") != "null":
         return without(saved_overrides(named["from"], runs), settings)
     if verb.name != "retrain" or "genotype" not in named:
@@ -43,8 +43,7 @@ def pinned(settings: Sequence[str]) -> list[str]:
     from nas.store.folder import resolve
     from nas.store.pointer import LATEST
 
-    named = {_key(text): text.partition("=")[2].strip("'\"") for text in settings}
-    runs = named.get("runs", "runs")
+    named, runs = values_of(settings), runs_of(settings)
     new: dict[str, str] = {}
     if named.get("from", "null") != "null":
         new["from"] = resolve(named["from"], runs).label
@@ -52,7 +51,9 @@ def pinned(settings: Sequence[str]) -> list[str]:
     with suppress(NasError):  # without any run the verb itself says so
         if run == LATEST:
             new["genotype"] = f"{resolve(run, runs).label}{at}{epoch}"
-    return [f"{_key(text)}={new[_key(text)]}" if _key(text) in new else text for text in settings]
+    return [
+        f"{key_of(text)}={new[key_of(text)]}" if key_of(text) in new else text for text in settings
+    ]
 
 
 def saved_overrides(run: str, runs: str) -> list[str]:
@@ -68,13 +69,13 @@ def without(saved: Sequence[str], given: Sequence[str]) -> list[str]:
     Values of a group that is chosen anew go with it, and so do those of a class that stood in its
     place.
     """
-    again = {_key(text) for text in given}
-    own = {_key(text) for text in saved if text.startswith("~")} & again
+    again = {key_of(text) for text in given}
+    own = {key_of(text) for text in saved if text.startswith("~")} & again
     return [
         text
         for text in saved
-        if again.isdisjoint((_key(text), _key(text).split(".")[0]))
-        and not any(_key(text).startswith(f"{key}.") for key in own)
+        if again.isdisjoint((key_of(text), key_of(text).split(".")[0]))
+        and not any(key_of(text).startswith(f"{key}.") for key in own)
     ]
 
 
@@ -89,7 +90,7 @@ def _read(folder: Path) -> list[str]:
     except Exception as error:  # of the disk, of YAML or of OmegaConf
         raise ConfigError(f"{file} cannot be read ({type(error).__name__})") from None
     texts = [str(text) for text in saved or []]
-    return [text for text in texts if _key(text).split(".")[0] not in _NOT_TAKEN]
+    return [text for text in texts if key_of(text).split(".")[0] not in _NOT_TAKEN]
 
 
 def _run_of(genotype: str, runs: str) -> Path | None:
@@ -113,8 +114,4 @@ def _of_search(text: str) -> bool:
     from nas.app.effect import SEARCH_ONLY
     from nas.store.settings import covered
 
-    return covered(_key(text), SEARCH_ONLY)
-
-
-def _key(override: str) -> str:
-    return override.partition("=")[0].lstrip("+~")
+    return covered(key_of(text), SEARCH_ONLY)

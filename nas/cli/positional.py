@@ -17,6 +17,7 @@ from nas.cli.inherited import inherited, pinned, saved_overrides, without
 from nas.cli.moved import moved
 from nas.cli.own_class import named_nodes, replace_classes
 from nas.cli.paths import shipped_folders
+from nas.cli.settings import runs_of
 from nas.cli.verbs import Verb
 from nas.errors import ConfigError, nearest
 from nas.plugins import granted
@@ -111,8 +112,7 @@ def parse(verb: Verb, args: list[str]) -> Line:
             options.append(_option(word, rest))
     typed = tuple(settings)
     if saved is not None:
-        runs = [text.partition("=")[2].strip("'\"") for text in typed if text.startswith("runs=")]
-        settings = [*without(saved_overrides(saved, [*runs, "runs"][0]), typed), *typed]
+        settings = [*without(saved_overrides(saved, runs_of(typed)), typed), *typed]
     if verb.name in ("search", "retrain"):
         settings = pinned(settings)
     settings = [*inherited(verb, settings), *settings]

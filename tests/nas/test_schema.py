@@ -7,9 +7,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from nas.app import stages
 from nas.cli.paths import config_dir
 from nas.errors import ConfigError
-from nas.schema import GROUPS, Top, check_settings
+from nas.schema import GROUPS, STAGES, Top, check_settings
 
 
 def composed(verb: str = "search", *overrides: str) -> DictConfig:
@@ -98,3 +99,7 @@ def test_a_file_of_a_users_is_held_to_the_schema(tmp_path: Path) -> None:
     (tmp_path / "experiment" / "mine.yaml").write_text(text)
     line = ["search", f"--config-dir={tmp_path}", "experiment=mine", f"runs={tmp_path}/runs"]
     assert main(line) == 2
+
+
+def test_the_stages_are_those_that_there_are() -> None:
+    assert tuple(stages.STAGES) == STAGES
