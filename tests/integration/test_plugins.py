@@ -8,6 +8,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from omegaconf import OmegaConf
 
 from nas.cli import main
 from nas.files import read_json
+from nas.plugins import importable
+from nas.testing import check_data_source, check_exporter, check_task
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
@@ -115,6 +118,14 @@ def test_classes_of_the_current_folder_take_the_place_of_the_shipped_ones(lab: P
 def test_each_of_them_does_so_alone(lab: Path, command: str) -> None:
     assert typed(command, *SHORT, "trainer.batch_size=32") == 0
     assert (latest(lab) / "genotype.json").is_file()
+
+
+def test_they_keep_the_contracts_of_their_kinds(lab: Path) -> None:
+    importable(["my_lab"])
+    parts = import_module("my_lab.parts")
+    check_task(parts.Focal())
+    check_data_source(parts.Stripes, changes=[{"count": 400}])
+    check_exporter(parts.TorchFile())
 
 
 def test_an_exporter_writes_in_a_run_and_after_it(
