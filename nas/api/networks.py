@@ -39,6 +39,7 @@ def load(
     Raises:
         NasError: there is no such run, or it holds no such network.
     """
+    from nas.app.changed import tell_changed
     from nas.app.reopen import saved_config
     from nas.app.stages.evaluate import network_in
     from nas.build import Parts
@@ -46,6 +47,7 @@ def load(
 
     folder = resolve(str(run), runs)
     cfg = saved_config(folder, plugins)
+    tell_changed(folder, cfg)
     parts = Parts(cfg, _only_shape(folder.data_spec()))
     return network_in(folder, parts.space, name)
 

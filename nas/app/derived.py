@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
+from nas.app.changed import tell_changed
 from nas.app.extend import last_of
 from nas.app.found import genotype_file
 from nas.app.pictures import graph_of
@@ -47,6 +48,7 @@ def derived(folder: RunFolder, plugins: Sequence[str]) -> Derived:
     """
     cfg = saved_config(folder, plugins)
     cfg.device = "cpu"
+    tell_changed(folder, cfg)
     with folder.lock():
         loaded = last_of(folder)
         parts = Parts(cfg, cast("ArrayData", SimpleNamespace(spec=folder.data_spec())))

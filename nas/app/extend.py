@@ -5,6 +5,7 @@ from __future__ import annotations
 from omegaconf import DictConfig
 
 from nas import console
+from nas.app.changed import tell_changed
 from nas.app.session import Session
 from nas.build import Parts
 from nas.data import check_record
@@ -49,6 +50,7 @@ def begun(cfg: DictConfig, parts: Parts) -> tuple[RunFolder, Loaded]:
     if source.held():
         raise NasError(f"{source.path} is running; wait for it to end, or stop it")
     check_record(parts.data, read_json(source.splits))
+    tell_changed(source, cfg)
     loaded = last_of(source)
     epochs = int(cfg.trainer.epochs)
     if loaded.epoch >= epochs:

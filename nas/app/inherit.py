@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from nas.app.changed import tell_changed
 from nas.app.extend import last_of
 from nas.app.reopen import saved_config
 from nas.app.session import Session
@@ -25,6 +26,7 @@ def inherit(session: Session, network: nn.Module, choices: Genotype) -> None:
         NasError: the genotype comes from no run, its supernet is gone, or shapes differ.
     """
     source = source_of(session)
+    tell_changed(source, session.cfg)
     supernet = trained_supernet(source, session)
     frozen = supernet.freeze(from_genotype(supernet.decisions, choices))
     copy_weights(frozen.state_dict(), network)

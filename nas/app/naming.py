@@ -79,8 +79,17 @@ def identity(cfg: DictConfig) -> str:
     source = data_source(cfg)
     for place in getattr(source, "places", ()):  # the same data elsewhere are the same data
         settings["data"].pop(place, None)
-    used = sources([*cfg.plugins, *targets(settings), *_classes(settings.get("formats", ()))])
-    return run_hash(settings, source.fingerprint(), used)
+    return run_hash(settings, source.fingerprint(), used_sources(cfg))
+
+
+def used_sources(cfg: DictConfig) -> dict[str, str]:
+    """The digest of the source of every package of a user's own that the settings name."""
+    from nas.app.config import plain
+
+    settings = plain(cfg)
+    if "genotype" in settings:
+        settings = without_search(settings)
+    return sources([*cfg.plugins, *targets(settings), *_classes(settings.get("formats", ()))])
 
 
 def _classes(formats: Iterable[str]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from nas.app.board import Board
+from nas.app.changed import tell_changed
 from nas.app.config import places
 from nas.app.progress import ProgressBars
 from nas.app.session import Session
@@ -67,6 +68,7 @@ def move_data(saved: DictConfig, data: Mapping[str, Any]) -> None:
 @contextmanager
 def reopen(cfg: DictConfig, folder: RunFolder) -> Iterator[Session]:
     """The session of an earlier run: same settings and data, status and records left alone."""
+    tell_changed(folder, cfg)
     with folder.lock():
         data = data_source(cfg).load()
         set_threads(cfg.threads, data.spec.size)

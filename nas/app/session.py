@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from nas import console
 from nas.app.board import Board
 from nas.app.finished import check_same
-from nas.app.naming import chosen
+from nas.app.naming import chosen, used_sources
 from nas.app.progress import ProgressBars
 from nas.build import Parts, data_source, plain
 from nas.data import check_record, describe, split_record
@@ -191,7 +191,13 @@ def _write_environment(
         overrides = [str(text) for text in HydraConfig.get().overrides.task]
         device = str(pick_device(cfg.device))
         own = {group: choice for group, choice in choices.items() if "hydra/" not in group}
-        record = environment(data, device=device, choices=own, overrides=overrides)
+        record = environment(
+            data,
+            device=device,
+            choices=own,
+            overrides=overrides,
+            plugins=used_sources(cfg),
+        )
         if "execution" in cfg:
             found = resolve_execution(cfg.execution, pick_device(cfg.device), cfg.precision)
             record["execution"] = found

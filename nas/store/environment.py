@@ -44,10 +44,12 @@ def environment(
     command: Sequence[str] | None = None,
     choices: Mapping[str, str] | None = None,
     overrides: Sequence[str] = (),
+    plugins: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Return the content of ``env.json``; what cannot be found out is ``"unknown"``, no error.
 
-    ``choices`` are those of the config groups, ``overrides`` the settings that were given.
+    ``choices`` are those of the config groups, ``overrides`` the settings that were given,
+    ``plugins`` the digests of the sources of the user's own packages.
     Devices other than the CPU are asked for their names only if ``device`` says they are used.
     Memory is in bytes, ``started`` in UTC.
     """
@@ -60,6 +62,7 @@ def environment(
         "choices": dict(choices or {}),
         "git": git_state(Path(__file__).resolve().parents[1]),
         "source": _known(own_source_digest),
+        "plugins": dict(plugins or {}),
         "data": data_fingerprint,
         "python": platform.python_version(),
         "platform": _known(platform.platform),

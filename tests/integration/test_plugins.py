@@ -147,6 +147,15 @@ def test_an_exporter_writes_in_a_run_and_after_it(
     forget()
     assert typed(export.replace("plugins=[my_lab] ", "")) == 2
     assert "add plugins=[my_lab]" in " ".join(capsys.readouterr().err.split())
+    edited = "warning: my_lab was edited after search/tiny-"
+    evaluate = ["evaluate", "latest", "plugins=[my_lab]"]
+    assert main(evaluate) == 0
+    assert edited not in " ".join(capsys.readouterr().err.split())
+    (lab / "my_lab" / "more.py").write_text("# one file more\n")
+    forget()
+    for words in (evaluate, ["export", *evaluate[1:], "formats=[safetensors]"]):
+        assert main(words) == 0
+        assert edited in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_wrong_format_is_told_before_anything_is_trained(
@@ -221,6 +230,12 @@ def test_one_line_more_makes_the_next_call_run(
     assert "already finished" in capsys.readouterr().out
     forget()
     file.write_text(SPACE + "# one line\n")
+    assert main(["derive", "latest", "plugins=[my_lab]", "--json"]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["same_as_run"]
+    warned = " ".join(told.err.split())
+    assert "warning: my_lab was edited after search/tiny-pc_darts-s0-" in warned
+    assert warned.endswith("made: what follows comes from its present source")
     assert main(line) == 0
     assert "already finished" not in capsys.readouterr().out
     assert len(list(lab.glob("runs/search/tiny-pc_darts-s0-*/genotype.json"))) == 2
