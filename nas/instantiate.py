@@ -8,7 +8,7 @@ writes files, nothing that loads code, and nothing that is only reached through 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any, cast
 
@@ -143,9 +143,23 @@ def check_targets(node: Any, plugins: Sequence[str] = ()) -> None:
 
 def check_names(node: Any, plugins: Sequence[str] = ()) -> None:
     """As ``check_targets``, by the names alone: nothing is imported."""
-    allowed = packages(plugins)
-    for name in targets(_plain(node)):
+    allowed, plain = packages(plugins), _plain(node)
+    for key in unnamed(plain):
+        raise ConfigError(
+            f"{key} is not set: name the class and allow its module, such as "
+            f"{key}=my_lab.MyClass plugins=[my_lab]"
+        )
+    for name in targets(plain):
         _check_name(name, allowed)
+
+
+def unnamed(node: Any, prefix: str = "") -> Iterator[str]:
+    """The full name of every ``_target_`` in plain settings that is left to the user."""
+    for key, value in node.items() if isinstance(node, Mapping) else ():
+        name = f"{prefix}{key}"
+        if key == "_target_" and value == "???":
+            yield name
+        yield from unnamed(value, f"{name}.")
 
 
 def _plain(node: Any) -> Any:

@@ -133,9 +133,15 @@ def close(folder: RunFolder, plugins: Sequence[str] = ()) -> float | None:
     console.table(final_rows(result, folder.path))
     name = "latest" if folder.path.parent.parent == Path("runs") else folder.path
     given = words(plugins)
-    looks = f"nas show {name}{given} · nas evaluate {name}{given}"
-    console.say(f"next    {looks} · nas search strategy=darts")
+    console.say(f"next    nas show {name}{given} · nas evaluate {name}{given}")
+    console.say(f"        nas search --from {name} strategy={other_strategy(result)}{given}")
     return chosen_by(result)
+
+
+def other_strategy(result: Mapping[str, Any]) -> str:
+    """A shipped strategy to compare with: none that a run was searched with, additions or not."""
+    used = str(result.get("strategy") or "").partition("+")[0]
+    return "darts" if used == "pc_darts" else "pc_darts"
 
 
 def chosen_by(result: Mapping[str, Any]) -> float | None:

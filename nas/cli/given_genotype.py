@@ -19,6 +19,7 @@ from nas.files import read_bytes
 if TYPE_CHECKING:
     from nas.space import SearchSpace
 
+_ASSIGNED = re.compile(r"\s*[^\W\d]\w*\s*=\s*(?=\w)")  # as the released files name genotypes
 _TEXT = re.compile(r"\s*\w*[(|]")
 _BEGINNING = re.compile(r"\w*\W")
 
@@ -64,7 +65,7 @@ class Reader:
         if _is_file(path):
             content = read_bytes(path).decode("utf-8", "replace")
             return self._content(content, str(path), path.parent / "config.yaml")
-        if path.suffix != ".json" and _TEXT.match(word):
+        if path.suffix != ".json" and _TEXT.match(_value_of(word)):
             return self._text(word)
         return self._named(word) or self._run(word)
 
@@ -120,9 +121,10 @@ class Reader:
 
     def _text(self, text: str) -> Given:
         beginnings = {}
+        value = _value_of(text)
         for each in self._spaces():
             beginning = beginnings[each.name] = _beginning(each.space)
-            if beginning and (self.space or text.lstrip().startswith(beginning)):
+            if beginning and (self.space or value.lstrip().startswith(beginning)):
                 choices = each.space.parse(text)  # type: ignore[attr-defined]
                 return each.given(choices, "text")
         forms = [f"{start!r} ({name})" for name, start in beginnings.items() if start]
@@ -179,6 +181,11 @@ def _is_file(path: Path) -> bool:
         return path.is_file()
     except OSError:  # a text is longer than a name may be
         return False
+
+
+def _value_of(text: str) -> str:
+    """The text after ``name =``; as it is where nothing is assigned."""
+    return _ASSIGNED.sub("", text, count=1) if _ASSIGNED.match(text) else text
 
 
 def _published(space: SearchSpace) -> Mapping[str, Any]:

@@ -196,6 +196,8 @@ def _suggestion(name: str, known: Sequence[str], choices: dict[str, list[str]], 
     siblings = [key for key in siblings if "." not in key]
     if parent == "budget" and f"cost.{leaf}" in known:
         return f"; to limit a cost that is not shipped, add it: +{name}=VALUE"
+    if "_target_" in siblings and _is_unnamed(parent, line):
+        return f"; it has no class yet, name that as well: {parent}._target_=my_lab.MyClass"
     if siblings:
         hint = nearest(leaf, siblings)
         if hint:
@@ -206,6 +208,12 @@ def _suggestion(name: str, known: Sequence[str], choices: dict[str, list[str]], 
         return f"; did you mean {' or '.join(repr(key) for key in same[:3])}?"
     hint = nearest(name, [*known, *choices])
     return hint or f"; 'nas {line.verb.name} --cfg job' prints every setting"
+
+
+def _is_unnamed(node: str, line: Line) -> bool:
+    cfg = defaults(line)
+    found = None if cfg is None else OmegaConf.select(cfg, node)
+    return OmegaConf.is_dict(found) and OmegaConf.is_missing(found, "_target_")
 
 
 def known_settings(line: Line) -> list[str]:

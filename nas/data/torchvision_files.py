@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,10 @@ REMEDY = "remove it and fetch it again with data.download=true, or copy it anew"
 
 
 def download(name: str, root: Path) -> None:
-    """Fetch what is missing into ``root``; NasError if that fails."""
+    """Fetch what is missing into ``root``; NasError if that fails, and no empty folder is left."""
     known = CLASSES[name]
+    raw = root / known.__name__ / "raw"
+    absent = [place for place in (raw, raw.parent, root, *root.parents) if not place.is_dir()]
     try:
         if name == "svhn":
             for split in ("train", "test"):
@@ -44,6 +47,10 @@ def download(name: str, root: Path) -> None:
             f"{name} could not be downloaded to {root} ({reason}); check the connection and the "
             "free space, or put the files there by hand"
         ) from error
+    finally:
+        for place in absent:
+            with suppress(OSError):  # it was not made, or holds what was fetched
+                place.rmdir()
 
 
 def read(name: str, root: Path) -> Samples:

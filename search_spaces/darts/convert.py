@@ -17,7 +17,8 @@ MAX_TEXT = 20_000  # characters; no cell needs more, and a parser is not to be f
 def parse_cells(text: str) -> Cells:
     """The cells in ``Genotype(...)`` text: two edges per node, concatenation as list or range.
 
-    The text is parsed as data and never executed. Raises GenotypeError saying what is wrong where.
+    As in the released files it may be assigned to a name, which does not count. The text is parsed
+    as data and never executed. Raises GenotypeError saying what is wrong where.
     """
     fields = _fields(text)
     return Cells(*(_plan(kind, fields[kind], fields[f"{kind}_concat"]) for kind in KINDS))
@@ -27,7 +28,7 @@ def _fields(text: str) -> dict[str, Any]:
     if len(text) > MAX_TEXT:
         raise GenotypeError(f"a genotype text has at most {MAX_TEXT} characters, got {len(text)}")
     try:
-        call = ast.parse(text.strip(), mode="eval").body
+        call = _expression(text)
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         raise GenotypeError(f"not a genotype text: {error}") from error
     if not isinstance(call, ast.Call) or call.args or getattr(call.func, "id", "") != "Genotype":
@@ -38,6 +39,15 @@ def _fields(text: str) -> dict[str, Any]:
             f"a genotype text has the fields {', '.join(FIELDS)}, each once; got {', '.join(names)}"
         )
     return {str(keyword.arg): _value(str(keyword.arg), keyword.value) for keyword in call.keywords}
+
+
+def _expression(text: str) -> ast.expr | None:
+    """The expression in a text, also where it is assigned to a name; None where more is there."""
+    body = ast.parse(text.strip()).body
+    match body:
+        case [ast.Expr(value=found)] | [ast.Assign(targets=[ast.Name()], value=found)]:
+            return found
+    return None
 
 
 def _value(name: str, node: ast.expr) -> Any:

@@ -89,6 +89,10 @@ def test_a_finished_run_is_not_run_again(
     assert "already finished" in printed
     assert "fresh=true" in printed
     assert "test accuracy" in printed
+    assert printed.splitlines()[-2:] == [
+        "next    nas show latest · nas evaluate latest",
+        "        nas search --from latest strategy=darts",
+    ]
     changed = [
         p for p, t in before.items() if p.stat().st_mtime_ns != t and ".hydra" not in p.parts
     ]

@@ -277,3 +277,9 @@ def test_what_lacks_a_part_of_its_contract_is_refused() -> None:
     assert conforming(whole, Contract, "a.whole") is whole
     with pytest.raises(ConfigError, match=r"a\.B is no Contract: it lacks soft, __call__; see"):
         conforming(object(), Contract, "a.B")
+
+
+def test_a_class_that_is_left_to_the_user_is_asked_for_by_its_setting() -> None:
+    settings = {"data": {"_target_": "nas.data.Wrapped", "dataset": {"_target_": "???"}}}
+    with pytest.raises(ConfigError, match=r"^data\.dataset\._target_ is not set: name the class"):
+        check_names(settings)

@@ -66,6 +66,14 @@ def test_text_with_the_concatenation_as_list_or_range_is_the_published_cell(say:
     )
 
 
+def test_a_line_of_the_released_file_is_read_with_its_name(say: Say, here: Path) -> None:
+    for name in ("DARTS = ", "  genotype=  "):
+        found = json.loads(say("convert", name + PC_DARTS, "--json")[1])
+        assert found["text"] == json.loads(say("convert", PC_DARTS, "--json")[1])["text"]
+    (here / "cell.txt").write_text(f"PC_DARTS_cifar={PC_DARTS}  # with a comment\n")
+    assert say("convert", "cell.txt")[1] == say("convert", PC_DARTS)[1]
+
+
 def test_what_is_printed_is_read_again_and_fits_the_terminal(say: Say) -> None:
     status, out, err = say("convert", "PC_DARTS_cifar")
     assert status == 0
@@ -127,6 +135,9 @@ def test_a_run_and_one_of_its_epochs(say: Say, run: Path) -> None:
         (["latest"], 1, "runs/latest does not exist"),
         (["gone.json"], 1, "gone.json"),
         (["Genotype(normal=3)"], 1, "a genotype text has the fields normal, normal_concat"),
+        (["A = B = Genotype(normal=3)"], 1, "no genotype 'A = B = Genotype(normal=3)'"),
+        (["A = Genotype(normal=3); B"], 1, "a genotype text reads Genotype("),
+        (["A = Genotype(normal=print(1))"], 1, "a genotype text has the fields"),
         (["Genotyp(normal=3)"], 1, "texts begin with 'Genotype(' (darts) or '|' (nasbench201)"),
         (["|none~0|"], 1, "3 nodes joined by '+'"),
         ([CELL, "space=darts"], 1, "not a genotype text"),

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, open_dict
 
 from nas.app.config import data_source
 from nas.build import Parts
+from nas.cli import main
 from nas.cli.paths import config_dir
 from tests.nas.data.made import MakeTree
 from tests.nas.data.standards import write_cifar, write_mnist, write_svhn
@@ -132,3 +133,11 @@ def test_every_config_of_data_from_files_is_tried_here(makers: dict[str, Make]) 
     shipped = {path.stem for path in (config_dir() / "data").glob("*.yaml")}
     made_up = {name for name in shipped if name.startswith("synthetic") or name == "digits"}
     assert shipped - made_up == set(makers)
+
+
+def test_arguments_of_a_class_that_is_not_named_ask_for_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["search", "data=dataset", "data.dataset.root=x"]) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert "it has no class yet, name that as well: data.dataset._target_=my_lab.MyClass" in told

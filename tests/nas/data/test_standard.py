@@ -172,7 +172,12 @@ def test_nothing_is_downloaded_unasked_and_a_failure_is_said(
     assert asked == []
     for name in ("cifar10", "mnist", "svhn"):
         with pytest.raises(NasError, match=rf"{name} could not be downloaded .*no route to host"):
-            Standard(name, str(tmp_path), download=True).load()
+            Standard(name, str(tmp_path / "new" / "data"), download=True).load()
+        assert {path.name for path in tmp_path.iterdir()} <= {"cache"}
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(NasError, match="could not be downloaded"):
+        Standard("mnist", str(tmp_path / "mine"), download=True).load()
+    assert list((tmp_path / "mine").iterdir()) == []
     assert len(asked) >= 3
 
 

@@ -103,9 +103,12 @@ def test_code_in_a_text_is_refused_and_not_run(attack: str, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("given_text", "message"),
     [
-        ("", "not a genotype text"),
+        ("", "reads Genotype"),
         ("Genotype(", "not a genotype text"),
-        ("normal = 3", "not a genotype text"),
+        ("normal = 3", "reads Genotype"),
+        ("a = b = Genotype(normal=[])", "reads Genotype"),
+        ("a.b = Genotype(normal=[])", "reads Genotype"),
+        ("a = Genotype(normal=[]); a", "reads Genotype"),
         ("Genotype\0()", "not a genotype text"),
         ("(" * 500 + ")" * 500, "not a genotype text"),
         ("[" * 150 + "]" * 150, "reads Genotype"),
