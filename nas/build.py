@@ -103,7 +103,9 @@ class Parts:
         net = self.space.supernet()
         if self.cfg.strategy.partial_channels is not None:
             self.partial = apply_partial_channels(net, self.cfg.strategy.partial_channels)
-        self.unfused = set_execution(net, kernels_of(self.execution))
+        self.unfused = set_execution(
+            net, kernels_of(self.execution), self.cfg.get("memory", "normal")
+        )
         return Supernet(net).to(self.device)
 
     @cached_property

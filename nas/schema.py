@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from nas.errors import ConfigError, nearest
 
 DEVICES, PRECISIONS = ("auto", "cpu", "cuda"), ("fp32", "bf16")
+MEMORY = ("normal", "low", "lowest")
 EXECUTIONS = ("auto", "native", "fused", "plain")
 STAGES = ("search", "derive", "retrain", "evaluate", "export", "report")
 RESUME, MODES, INIT = ("auto", "never", "must", "force"), ("run", "plan"), ("scratch", "inherit")
@@ -100,6 +101,7 @@ class Top:
     device: str = MISSING
     precision: str = MISSING
     execution: str = "auto"
+    memory: str = "normal"
     compile: bool = MISSING
     threads: int | None = None
     resume: str = MISSING
@@ -136,6 +138,7 @@ ONE_OF: dict[str, tuple[str, ...]] = {
     "device": DEVICES,
     "precision": PRECISIONS,
     "execution": EXECUTIONS,
+    "memory": MEMORY,
     "resume": RESUME,
     "mode": MODES,
     "init": INIT,

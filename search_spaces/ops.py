@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.errors import SpaceError, nearest
+from nas.searchable.fusable import Fusable, ReLUConvBN
 from nas.searchable.primitives import AvgPool, Halves, MaxPool, Zero, shifted
 
 _CONV: dict[int, type[nn.Conv1d | nn.Conv2d]] = {1: nn.Conv1d, 2: nn.Conv2d}
@@ -59,7 +60,7 @@ def named(**modules: nn.Module) -> nn.Sequential:
     return nn.Sequential(OrderedDict(modules))
 
 
-class FactorizedReduce(nn.Module):
+class FactorizedReduce(Fusable):
     """ReLU, then two 1x1 convolutions of stride 2, side by side, then batch normalization.
 
     The second convolution reads the input shifted by one pixel along every axis. Where the size is
@@ -88,15 +89,15 @@ class FactorizedReduce(nn.Module):
         self.conv2 = conv(c_in, c_out // 2, 1, 2, dims=dims)
         self.norm = norm(c_out, affine=affine, dims=dims)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def leaves(self) -> list[nn.Module]:
+        """ReLU, the two convolutions, batch normalization."""
+        return [self.relu, Halves(self.conv1, self.conv2), self.norm]
+
+    def plain(self, x: Tensor) -> Tensor:
         """Half the size (rounded up): (N, c_in, ...) to (N, c_out, ... / 2)."""
         x = self.relu(x)
         y: Tensor = self.norm(torch.cat([self.conv1(x), self.conv2(shifted(x))], 1))
         return y
-
-    def leaves(self) -> list[nn.Module]:
-        """What runs one after the other, for fused execution."""
-        return [self.relu, Halves(self.conv1, self.conv2), self.norm]
 
 
 def relu_conv_bn(
@@ -108,12 +109,11 @@ def relu_conv_bn(
     affine: bool = True,
     dims: int = 2,
     statistics: bool = True,
-) -> nn.Sequential:
+) -> ReLUConvBN:
     """ReLU, convolution, batch normalization."""
-    return named(
-        relu=nn.ReLU(),
-        conv=conv(c_in, c_out, kernel, stride, dims=dims),
-        norm=norm(c_out, affine=affine, dims=dims, statistics=statistics),
+    return ReLUConvBN(
+        conv(c_in, c_out, kernel, stride, dims=dims),
+        norm(c_out, affine=affine, dims=dims, statistics=statistics),
     )
 
 

@@ -21,6 +21,7 @@ SEARCH_ONLY = (
     "budget",
     "from",
     "execution",
+    "memory",
     "optim.weights",
     "optim.weights_schedule",
     "optim.architecture",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import resource
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -17,12 +17,15 @@ from nas.analysis.summary import seconds
 from nas.app.extend import begun
 from nas.app.naming import chosen
 from nas.app.stages import missing
+from nas.app.stages.search import validation
 from nas.build import Parts, data_source
+from nas.data import Batches
 from nas.engine.checkpoint import Checkpointer, Loaded
-from nas.engine.device import set_threads
+from nas.engine.device import peak_memory, set_threads
 from nas.engine.rng import derive_seed, seed_everything
 from nas.space import sample, size
 from nas.store.folder import RunFolder
+from nas.strategies import Phase
 
 TIMED = 10
 WARM = 2
@@ -45,6 +48,21 @@ class Done:
     where: str = ""
 
 
+@dataclass(frozen=True)
+class Estimate:
+    """What a stage would take, measured on a few of its steps.
+
+    Attributes:
+        text: for people.
+        seconds: of all its steps and, in a search, of its epochs' edges.
+        memory: peak in bytes, of this process or of the device; 0 where nothing was run.
+    """
+
+    text: str
+    seconds: float = 0.0
+    memory: int = 0
+
+
 def plan(cfg: DictConfig, stages: Sequence[str], folder: RunFolder) -> None:
     """Print steps, estimated time, memory and the size of the space.
 
@@ -65,25 +83,26 @@ def plan(cfg: DictConfig, stages: Sequence[str], folder: RunFolder) -> None:
         ("data", f"{choices['data']}: {_counts(parts)}"),
         ("space", f"{size(parts.space):.2e} genotypes"),
     ]
-    total = 0.0
+    estimates: dict[str, Estimate] = {}
     todo = stages if _again(cfg) else missing(folder.path, stages)
-    timings: dict[str, Callable[[], tuple[str, float]]] = {
+    timings: dict[str, Callable[[], Estimate]] = {
         "search": lambda: _search(parts, _done(cfg, folder, parts)),
         "retrain": lambda: _retrain(parts),
     }
     for stage, timing in timings.items():
         if stage in stages:
-            text, duration = timing() if stage in todo else ("done", 0.0)
-            rows.append((stage, text))
-            total += duration
+            estimates[stage] = timing() if stage in todo else Estimate("done")
+            rows.append((stage, estimates[stage].text))
     if "search" in stages:
         rows.append(("execution", parts.execution))
     notes = [("note", note) for note in (*getattr(parts.space, "notes", ()), *parts.unfused)]
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    total = sum(estimate.seconds for estimate in estimates.values())
     rows += [("time", f"about {seconds(total)}, without export and report"), *notes]
-    rows.append(("memory", f"about {memory / 2**30:.1f} GiB, peak of this process so far"))
+    if memory := [f"{e.memory / 2**30:.2f} GiB in {s}" for s, e in estimates.items() if e.memory]:
+        rows.append(("memory", f"about {', '.join(memory)}: peak of the steps just taken"))
     console.table(rows)
-    console.emit_if_wanted(dict(rows))
+    numbers = {stage: {"seconds": e.seconds, "memory": e.memory} for stage, e in estimates.items()}
+    console.emit_if_wanted({**dict(rows), "estimates": numbers})
 
 
 def _counts(parts: Parts) -> str:
@@ -111,7 +130,7 @@ def _so_far(loaded: Loaded, where: str = "") -> Done:
     return Done(loaded.epoch, int(loaded.state["position"]["step"]), loaded.step, where)
 
 
-def _search(parts: Parts, done: Done) -> tuple[str, float]:
+def _search(parts: Parts, done: Done) -> Estimate:
     seed_everything(parts.cfg.seed, "plan")
     streams = parts.streams()
     epochs = int(parts.cfg.trainer.epochs)
@@ -122,13 +141,20 @@ def _search(parts: Parts, done: Done) -> tuple[str, float]:
         steps = length * (last - min(max(first, done.epoch), last))
         steps -= done.step if first <= done.epoch < last else 0
         if steps:
-            batches = [streams[name].batch(0, 0) for name in phase.streams]
-            duration += _timed(lambda p=phase, b=batches: p.step(*b)) * steps  # type: ignore[misc]
+            duration += _timed(partial(_step, phase, streams)) * steps
         left, first = left + steps, last
+    if left:
+        validation(parts)  # the first one warms up
+        duration += _seconds(lambda: validation(parts)) * (epochs - done.epoch)
     parts.supernet  # noqa: B018  (names where the channels are partial)
     where = parts.partial
-    partial = f", partial channels on {len(where)} edges" if where else ""
-    return f"{_steps(epochs, left, done)}, {seconds(duration)}{partial}", duration
+    channels = f", partial channels on {len(where)} edges" if where else ""
+    text = f"{_steps(epochs, left, done)}, {seconds(duration)}{channels}"
+    return Estimate(text, duration, peak_memory(parts.device))
+
+
+def _step(phase: Phase, streams: Mapping[str, Batches]) -> None:
+    phase.step(*(streams[name].batch(0, 0) for name in phase.streams))
 
 
 def _steps(epochs: int, left: int, done: Done) -> str:
@@ -140,26 +166,25 @@ def _steps(epochs: int, left: int, done: Done) -> str:
     return f"{text}, {done.steps} of them done{source}"
 
 
-def _retrain(parts: Parts) -> tuple[str, float]:
+def _retrain(parts: Parts) -> Estimate:
     generator = torch.Generator().manual_seed(derive_seed(parts.cfg.seed, "plan"))
     job = parts.retraining(parts.space.network(sample(parts.space, generator)))
     stream = job.streams["train"]
-    batch = stream.batch(0, 0)
     networks = 1 + int(parts.cfg.trainer.random_networks)
     steps = job.epochs * len(stream)
-    duration = _timed(lambda: job.update.step(batch)) * steps * networks
-    return f"{networks} networks, {job.epochs} epochs, {steps} steps each, {seconds(duration)}", (
-        duration
-    )
+    duration = _timed(lambda: job.update.step(stream.batch(0, 0))) * steps * networks
+    text = f"{networks} networks, {job.epochs} epochs, {steps} steps each, {seconds(duration)}"
+    return Estimate(text, duration, peak_memory(parts.device))
 
 
 def _timed(step: Callable[[], Any]) -> float:
     """Median seconds of ten steps after two that warm up."""
-    durations = []
-    for _ in range(WARM + TIMED):
-        start = time.perf_counter()
-        step()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        durations.append(time.perf_counter() - start)
-    return median(durations[WARM:])
+    return median([_seconds(step) for _ in range(WARM + TIMED)][WARM:])
+
+
+def _seconds(call: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    call()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - start

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import resource
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -47,6 +49,14 @@ def compile_cells(network: nn.Module) -> None:
     cells = getattr(network, "cells", None)
     for part in cells if isinstance(cells, nn.ModuleList) else [network]:
         part.compile()
+
+
+def peak_memory(device: torch.device) -> int:
+    """The most bytes that were in use so far: by tensors on a GPU, by this process on the CPU."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)
 
 
 def set_threads(wanted: int | None, size: Sequence[int]) -> int:

@@ -13,18 +13,25 @@ NATIVE, FUSED, PLAIN = "native", "fused", "plain"
 def resolve_execution(wanted: str, device: torch.device, precision: str) -> str:
     """``native``, ``fused`` or ``plain`` for a setting that may also be ``auto``.
 
-    ``auto`` takes native kernels for fp32 on the CPU where they can be built, else fused PyTorch.
+    ``auto`` takes native kernels on the CPU where they can be built, else fused PyTorch; plain
+    modules for bf16, whose types autocast chooses.
 
     Raises:
-        ConfigError: for ``native`` where native kernels cannot serve, with the reason.
+        ConfigError: for an execution that cannot serve, with the reason.
     """
-    serves = device.type == "cpu" and precision == "fp32"
+    if precision != "fp32":
+        if wanted in (NATIVE, FUSED):
+            raise ConfigError(
+                f"execution={wanted} computes in fp32, got precision={precision}; use "
+                "execution=auto or execution=plain"
+            )
+        return PLAIN
     if wanted == "auto":
-        return NATIVE if serves and native_kernels() is not None else FUSED
-    if wanted == NATIVE and not serves:
+        return NATIVE if device.type == "cpu" and native_kernels() is not None else FUSED
+    if wanted == NATIVE and device.type != "cpu":
         raise ConfigError(
-            f"execution=native computes in fp32 on the CPU, got device={device.type} and "
-            f"precision={precision}; use execution=auto or execution=fused"
+            f"execution=native computes on the CPU, got device={device.type}; use execution=auto "
+            "or execution=fused"
         )
     if wanted == NATIVE and native_kernels() is None:
         raise ConfigError(

@@ -28,9 +28,14 @@ class Kernels:
     name: str
     serves: Callable[[Tensor], bool]
     separable: Callable[..., Moments]
+    pointwise: Callable[[Tensor, Tensor], Moments]
     mixture: Callable[[Sequence[Term], Tensor], tuple[Tensor, ...]]
     max_pool: Callable[[Tensor, int], Moments]
     avg_pool: Callable[[Tensor, int], Moments]
+
+    def usable(self) -> bool:
+        """Whether they may run now: autocast chooses types for modules, not for kernels."""
+        return not torch.is_autocast_enabled("cpu") and not torch.is_autocast_enabled("cuda")
 
     def for_input(self, x: Tensor) -> Kernels:
         """These kernels, or the portable ones if these do not serve ``x``."""
@@ -51,10 +56,11 @@ def native_kernels() -> Kernels | None:
 
 
 def _of(name: str, module: Any, serves: Callable[[Tensor], bool]) -> Kernels:
-    kinds = (module.separable, module.mixture, module.max_pool, module.avg_pool)
+    pointwise = getattr(module, "pointwise", portable.pointwise)
+    kinds = (module.separable, pointwise, module.mixture, module.max_pool, module.avg_pool)
     return Kernels(name, serves, *kinds)
 
 
 def _dense_image(x: Tensor) -> bool:
-    precise = x.dtype in (torch.float32, torch.float64) and not torch.is_autocast_enabled("cpu")
+    precise = x.dtype in (torch.float32, torch.float64)
     return x.dim() == 4 and x.device.type == "cpu" and precise

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from nas.kernels import Kernels
+from nas.searchable.fusable import Fusable
 from nas.searchable.mixed import MixedOp
 from nas.searchable.node import Node, SumOfEdges
 from nas.searchable.nodes import Memory, Nodes
@@ -22,6 +23,9 @@ def set_execution(net: nn.Module, kernels: Kernels | None, memory: Memory = "nor
         nodes.use(None if reason else kernels, memory)
         if reason:
             reasons[reason] = None
+    for part in net.modules():
+        if isinstance(part, Fusable):
+            part.use(kernels)
     return list(reasons)
 
 

@@ -41,7 +41,7 @@ class Nodes(nn.ModuleList):
 
     def _run(self, given: Sequence[Tensor]) -> list[Tensor]:
         again = self.memory != "normal" and torch.is_grad_enabled()
-        if self.kernels is not None and self._soft():
+        if self.kernels is not None and self.kernels.usable() and self._soft():
             nodes = cast(list[Node | SumOfEdges], list(self))
             return self._fusion(nodes, given, self.kernels.for_input(given[0]), again)
         states = list(given)

@@ -23,6 +23,7 @@ RUNTIME_KEYS = frozenset(
         "device",
         "fresh",
         "logger",
+        "memory",
         "mode",
         "plugins",
         "resume",

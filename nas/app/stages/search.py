@@ -9,8 +9,10 @@ from nas.app.extend import extend
 from nas.app.found import write_genotype
 from nas.app.session import Session
 from nas.arch import entropies
+from nas.build import Parts
 from nas.costs import count_parameters
 from nas.engine.checkpoint import Checkpointer
+from nas.engine.device import peak_memory
 from nas.engine.evaluate import evaluate
 from nas.engine.loop import Job
 from nas.files import write_json
@@ -39,7 +41,8 @@ def search(session: Session) -> None:
             "epochs": cfg.trainer.epochs,
             "supernet_parameters": count_parameters(parts.supernet),
             "architecture_parameters": sum(p.numel() for p in parts.policy.parameters()),
-            "validation": validation(session),
+            "peak_memory": peak_memory(parts.device),
+            "validation": validation(parts),
         },
     )
 
@@ -53,9 +56,8 @@ def ended(session: Session) -> bool:
     return True
 
 
-def validation(session: Session) -> Mapping[str, float]:
+def validation(parts: Parts) -> Mapping[str, float]:
     """Loss and metrics of the supernet under the policy's probabilities on the validation split."""
-    parts = session.parts
     arch = parts.policy.probabilities()
     return evaluate(
         parts.supernet,
@@ -80,7 +82,7 @@ class EpochEdge:
         choices = discretize(parts.space, arch)
         write_genotype(self.session, choices, self.session.folder.genotype_at(epoch), epoch)
         self.session.board.weights(arch, epoch)
-        found = validation(self.session)
+        found = validation(parts)
         rates = [float(group["lr"]) for group in parts.weights_optimizer.param_groups]
         return {
             **{f"{name}/validation": v for name, v in found.items() if name != "count"},

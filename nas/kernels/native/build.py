@@ -9,9 +9,10 @@ import platform
 import shlex
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
+from typing import cast
 
 import torch  # before the library is loaded: both then share one OpenMP, hence one set of threads
 from torch import Tensor
@@ -30,8 +31,6 @@ FLAGS = (
 MAX_SECONDS = 300
 SUFFIXES = {torch.float32: "float", torch.float64: "double"}
 
-Argument = Tensor | int | ctypes.Array[ctypes.c_ssize_t] | ctypes.Array[ctypes.c_void_p] | None
-
 
 def available() -> bool:
     """Whether the kernels can be called; the first call compiles them (seconds, then kept).
@@ -42,44 +41,43 @@ def available() -> bool:
 
 
 def call(name: str, dtype: torch.dtype, *arguments: object) -> None:
-    """Run the kernel ``name`` for a type of numbers with as many threads as PyTorch uses."""
-    function = getattr(_library(), f"{name}_{SUFFIXES[dtype]}")
-    function.restype = None
-    function(*map(_plain, arguments), ctypes.c_int(torch.get_num_threads()))
+    """Run the kernel ``name`` for a type of numbers with as many threads as PyTorch uses.
+
+    Arguments are dense tensors, whole numbers, what `sizes` makes, or None.
+    """
+    plain = [address(x) if isinstance(x, Tensor) else x for x in arguments]
+    _function(f"{name}_{SUFFIXES[dtype]}", len(plain) + 1)(*plain, torch.get_num_threads())
 
 
 def sizes(*values: int) -> ctypes.Array[ctypes.c_ssize_t]:
-    """Whole numbers as the array that kernels read."""
+    """Whole numbers (or addresses) as the array that kernels read."""
     return (ctypes.c_ssize_t * len(values))(*values)
 
 
-def address(tensor: Tensor | None) -> int | None:
-    """Where the numbers of a dense tensor lie; None for None."""
-    return None if tensor is None else tensor.data_ptr()
+def address(tensor: Tensor | None) -> int:
+    """Where the numbers of a dense tensor lie; 0 for None."""
+    if tensor is None:
+        return 0
+    assert tensor.is_contiguous()
+    return tensor.data_ptr()
 
 
-def addresses(tensors: Sequence[Tensor | None]) -> ctypes.Array[ctypes.c_void_p]:
-    """The addresses of tensors as the array that kernels read."""
-    return (ctypes.c_void_p * len(tensors))(*map(address, tensors))
-
-
-def _plain(argument: object) -> object:
-    if isinstance(argument, Tensor):
-        return ctypes.c_void_p(argument.data_ptr())
-    return ctypes.c_int(argument) if isinstance(argument, int) else argument
+@cache
+def _function(name: str, arguments: int) -> Callable[..., None]:
+    function = getattr(_library(), name)
+    function.restype = None
+    # All are as wide as an address: without types, ctypes would cut them to 32 bits.
+    function.argtypes = [ctypes.c_void_p] * arguments
+    return cast("Callable[..., None]", function)
 
 
 @cache
 def _library() -> ctypes.CDLL | None:
     try:
-        return _load(_compiled())
+        return ctypes.CDLL(str(_compiled()))
     except (NasError, OSError, subprocess.SubprocessError) as error:
         console.hint(f"note    no native kernels, PyTorch's own are used: {error}")
         return None
-
-
-def _load(path: Path) -> ctypes.CDLL:
-    return ctypes.CDLL(str(path))
 
 
 def _compiled() -> Path:

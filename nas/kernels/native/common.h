@@ -14,9 +14,8 @@
 
 using Int = std::ptrdiff_t;
 
-#if defined(__AVX512F__)
-constexpr int VECTOR_BYTES = 64;
-#elif defined(__AVX__)
+// No longer with AVX-512: late planes are 8 wide, and half of each vector would be wasted.
+#if defined(__AVX__)
 constexpr int VECTOR_BYTES = 32;
 #else
 constexpr int VECTOR_BYTES = 16;
@@ -39,6 +38,17 @@ inline Vector<T> load(const T* from) {
     return value;
 }
 
+// A load that stays in its register: GCC would rather repeat it as an operand of every use, and
+// then the loads are the limit.
+template <class T>
+inline Vector<T> load_once(const T* from) {
+    Vector<T> value = load(from);
+#if defined(__x86_64__)
+    asm("" : "+x"(value));
+#endif
+    return value;
+}
+
 template <class T>
 inline void store(T* to, Vector<T> value) {
     std::memcpy(to, &value, VECTOR_BYTES);
@@ -54,6 +64,15 @@ inline T total(Vector<T> value) {
 }
 
 inline Int round_up(Int value, Int step) { return (value + step - 1) / step * step; }
+
+// Rows are too short for a call of memcpy.
+template <class T>
+inline void copy_row(T* to, const T* from, Int count) {
+    constexpr Int CHUNK = sizeof(T) == 1 ? 8 : LANES<T>;
+    Int i = 0;
+    for (; i + CHUNK <= count; i += CHUNK) std::memcpy(to + i, from + i, CHUNK * sizeof(T));
+    for (; i < count; ++i) to[i] = from[i];
+}
 
 // Zeroed memory of one thread, cut into slices that start on a cache line.
 template <class T>
@@ -80,19 +99,41 @@ class Scratch {
     char* next_;
 };
 
+// A number or a vector of numbers.
+template <class V, class T>
+inline V read(const T* from) {
+    V value;
+    std::memcpy(&value, from, sizeof value);
+    return value;
+}
+
+// sum_i term(i) for i < size, in four chains of vectors, since one would wait for its additions.
+// `term` is called with a zero of the type it is to return.
+template <class T, class Term>
+inline T sum_over(Int size, const Term& term) {
+    constexpr Int L = LANES<T>;
+    Vector<T> sums[4] = {};
+    Int i = 0;
+    for (; i + 4 * L <= size; i += 4 * L)
+        for (Int k = 0; k < 4; ++k) sums[k] += term(Vector<T>{}, i + k * L);
+    for (; i + L <= size; i += L) sums[0] += term(Vector<T>{}, i);
+    T rest = 0;
+    for (; i < size; ++i) rest += term(T(0), i);
+    return rest + total<T>((sums[0] + sums[1]) + (sums[2] + sums[3]));
+}
+
 // Mean of a plane and sum of squares around it. Two passes, since the plane is in the cache: a sum
 // of plain squares would cancel.
 template <class T>
 inline void plane_moments(const T* plane, Int size, double* moments) {
-    T sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (Int i = 0; i < size; ++i) sum += plane[i];
-    const T mean = sum / size;
-    T squares = 0;
-#pragma omp simd reduction(+ : squares)
-    for (Int i = 0; i < size; ++i) squares += (plane[i] - mean) * (plane[i] - mean);
+    const T mean = sum_over<T>(size, [&](auto zero, Int i) {
+        return read<decltype(zero)>(plane + i);
+    }) / size;
     moments[0] = mean;
-    moments[1] = squares;
+    moments[1] = sum_over<T>(size, [&](auto zero, Int i) {
+        const auto centered = read<decltype(zero)>(plane + i) - mean;
+        return centered * centered;
+    });
 }
 
 // Mean and biased variance per channel from the moments (batch, channels, 2) of planes of one size

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -30,58 +29,6 @@ def mixture(terms: Sequence[Term], weights: Tensor) -> tuple[Tensor, ...]:
     return cast("tuple[Tensor, ...]", _Mixture.apply(tuple(terms), weights, *moments, *zs))
 
 
-class _Entry(ctypes.Structure):
-    """``Term`` in mixture.cpp."""
-
-    _fields_ = (
-        ("z", ctypes.c_void_p),
-        ("gradient", ctypes.c_void_p),
-        ("channels", ctypes.c_ssize_t),
-        ("through", ctypes.c_ssize_t),
-        ("first", ctypes.c_void_p),
-        ("mean", ctypes.c_void_p),
-        ("rstd", ctypes.c_void_p),
-    )
-
-
-class _Table:
-    """The terms as the kernels read them, and whatever has to stay alive while they do."""
-
-    def __init__(
-        self,
-        terms: Sequence[_Layout],
-        zs: Sequence[Tensor],
-        moments: Sequence[Tensor | None],
-        gradients: Sequence[Tensor | None],
-        edges: int,
-    ) -> None:
-        self._kept: list[object] = []
-        self.entries = (_Entry * len(terms))()
-        means, rstds = moments[::2], moments[1::2]
-        for t, term in enumerate(terms):
-            self.entries[t] = _Entry(
-                zs[t].data_ptr(),
-                build.address(gradients[t]),
-                zs[t].shape[1],
-                int(term.through),
-                self._keep(build.sizes(*term.first(edges))),
-                self._moment(term, means[t], edges),
-                self._moment(term, rstds[t], edges),
-            )
-
-    def _keep(self, array: ctypes.Array[Any]) -> int:
-        self._kept.append(array)
-        return ctypes.addressof(array)
-
-    def _moment(self, term: _Layout, values: Tensor | None, edges: int) -> int:
-        found: list[int | None] = [None] * edges
-        if values is not None:
-            step = term.channels if values.numel() > term.channels else 0
-            for position, edge in enumerate(term.edges):
-                found[edge] = values.data_ptr() + position * step * values.element_size()
-        return self._keep((ctypes.c_void_p * edges)(*found))
-
-
 @dataclass(frozen=True)
 class _Layout:
     """What the backward pass needs of a term besides its tensors."""
@@ -91,12 +38,37 @@ class _Layout:
     through: bool
     channels: int
 
-    def first(self, edges: int) -> list[int]:
-        """The first channel of z for each edge; -1 where it has none."""
-        found = [-1] * edges
+    def entry(
+        self,
+        z: Tensor,
+        gradient: Tensor | None,
+        moments: Sequence[Tensor | None],
+        edges: int,
+    ) -> list[int]:
+        """The numbers of this term in the table that the kernels read (see mixture.cpp)."""
+        first, mean, rstd = [-1] * edges, [0] * edges, [0] * edges
         for position, edge in enumerate(self.edges):
-            found[edge] = 0 if self.shared else position * self.channels
-        return found
+            first[edge] = 0 if self.shared else position * self.channels
+        for found, values in zip((mean, rstd), moments, strict=True):
+            if values is None:
+                continue
+            start = build.address(values)
+            step = self.channels * values.element_size() if len(values) > self.channels else 0
+            for position, edge in enumerate(self.edges):
+                found[edge] = start + position * step
+        head = [build.address(z), build.address(gradient), z.shape[1], int(self.through)]
+        return [*head, *first, *mean, *rstd]
+
+
+def _table(
+    layouts: Sequence[_Layout],
+    zs: Sequence[Tensor],
+    gradients: Sequence[Tensor | None],
+    moments: Sequence[Tensor | None],
+    edges: int,
+) -> object:
+    parts = zip(layouts, zs, gradients, zip(moments[::2], moments[1::2], strict=True), strict=True)
+    return build.sizes(*(number for part in parts for number in part[0].entry(*part[1:], edges)))
 
 
 def _layout(term: Term) -> _Layout:
@@ -118,11 +90,11 @@ class _Mixture(torch.autograd.Function):
             zs[0].new_empty(batch, layouts[0].channels, height, width) for _ in range(edges)
         )
         weights = weights.contiguous()
-        table = _Table(layouts, zs, tensors[: 2 * len(terms)], [None] * len(terms), edges)
+        table = _table(layouts, zs, [None] * len(terms), tensors[: 2 * len(terms)], edges)
         build.call(
             "mixture_forward",
             weights.dtype,
-            *(build.sizes(*extent), table.entries, weights, build.addresses(outputs)),
+            *(build.sizes(*extent), table, weights, build.sizes(*map(build.address, outputs))),
         )
         ctx.layouts, ctx.extent = layouts, extent
         ctx.save_for_backward(weights, *tensors)
@@ -141,11 +113,11 @@ class _Mixture(torch.autograd.Function):
         ]
         g_weights = torch.empty_like(weights) if wanted[1] else None
         dense = [None if g is None else g.contiguous() for g in gradients]
-        table = _Table(ctx.layouts, zs, moments, g_zs, weights.shape[0])
+        table = _table(ctx.layouts, zs, g_zs, moments, weights.shape[0])
         build.call(
             "mixture_backward",
             weights.dtype,
-            *(build.sizes(*ctx.extent), table.entries, weights),
-            *(build.addresses(dense), g_weights),
+            *(build.sizes(*ctx.extent), table, weights),
+            *(build.sizes(*map(build.address, dense)), g_weights),
         )
         return None, g_weights, *[None] * (2 * count), *g_zs

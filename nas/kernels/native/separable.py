@@ -50,6 +50,8 @@ def separable(
         y (N, edges * C, H', W'), and the mean and the biased variance of each of its channels,
         which carry no gradient: who normalizes with them says so with ``through``.
     """
+    assert depthwise.shape[-1] in {1, 3, 5, 7}
+    assert {stride, dilation} <= {1, 2}
     padding = dilation * (depthwise.shape[-1] - 1) // 2
     settings = _Settings(stride, padding, dilation, edges, through and mean is not None)
     outputs = _Separable.apply(x, mean, rstd, depthwise, pointwise, settings)
@@ -85,7 +87,7 @@ class _Separable(torch.autograd.Function):
         settings: _Settings,
     ) -> tuple[Tensor, Tensor, Tensor]:
         y = _output(x, depthwise, settings)
-        mean_y, variance_y = x.new_empty(2, y.shape[1])
+        mean_y, variance_y = x.new_empty(y.shape[1]), x.new_empty(y.shape[1])
         build.call(
             "separable_forward",
             x.dtype,
@@ -112,6 +114,6 @@ class _Separable(torch.autograd.Function):
             "separable_backward",
             x.dtype,
             *(_shape(x, depthwise, ctx.settings), x, mean, rstd, depthwise, pointwise),
-            *(ctx.settings.through, gy.contiguous(), gx, g_depthwise, g_pointwise),
+            *(int(ctx.settings.through), gy.contiguous(), gx, g_depthwise, g_pointwise),
         )
         return gx, None, None, g_depthwise, g_pointwise, None

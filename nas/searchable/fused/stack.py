@@ -84,6 +84,10 @@ class Stack:
                 yield partial(_run_separable, columns[place + 1], columns[place + 2])
                 place += 3
                 continue
+            if _relu_pointwise(columns[place : place + 2]):
+                yield partial(_run_pointwise, columns[place + 1])
+                place += 2
+                continue
             yield self._single(columns[place])
             place += 1
 
@@ -132,6 +136,15 @@ def _run_separable(
         edges=value.edges,
         through=found is not None and found.through,
     )
+    return Value(y, value.edges, shared=False, moments=(mean, var))
+
+
+def _run_pointwise(column: Column, value: Value, given: Input, kernels: Kernels) -> Value:
+    """ReLU and a pointwise convolution, one matrix product where all edges read one input."""
+    if not value.shared and value.edges > 1:
+        return _run_convolution(column, _run_relu(value, given, kernels), given, kernels)
+    weight = _weights(column).flatten(1)
+    y, mean, var = kernels.pointwise(value.settled(given.follow), weight)
     return Value(y, value.edges, shared=False, moments=(mean, var))
 
 
@@ -227,6 +240,18 @@ def _followed(norm: Norm) -> bool:
     return not norm.affine and norm.momentum is not None
 
 
+def _relu_pointwise(columns: Sequence[Column]) -> bool:
+    """Whether the columns are a ReLU and a pointwise convolution."""
+    if len(columns) < 2 or not all(_alike(column) for column in columns):
+        return False
+    relu, pointwise = (column[0] for column in columns)
+    return (
+        type(relu) is nn.ReLU
+        and type(pointwise) in _CONVS
+        and _is_pointwise(cast(nn.Conv2d, pointwise))
+    )
+
+
 def _separable(columns: Sequence[Column]) -> bool:
     """Whether the columns are a ReLU, a depthwise and a pointwise convolution."""
     if len(columns) < 3 or not all(_alike(column) for column in columns):
@@ -236,9 +261,9 @@ def _separable(columns: Sequence[Column]) -> bool:
         return False
     if type(pointwise) is not type(depthwise):
         return False
-    return _is_depthwise(cast(nn.Conv2d, depthwise)) and _is_pointwise(
-        cast(nn.Conv2d, pointwise), cast(nn.Conv2d, depthwise).out_channels
-    )
+    first, second = cast(nn.Conv2d, depthwise), cast(nn.Conv2d, pointwise)
+    square = second.in_channels == second.out_channels == first.out_channels
+    return _is_depthwise(first) and _is_pointwise(second) and square
 
 
 def _is_depthwise(conv: nn.Conv2d) -> bool:
@@ -254,9 +279,8 @@ def _is_depthwise(conv: nn.Conv2d) -> bool:
     return square and same and channels and usual and conv.bias is None
 
 
-def _is_pointwise(conv: nn.Conv2d, channels: int) -> bool:
+def _is_pointwise(conv: nn.Conv2d) -> bool:
     if isinstance(conv.padding, str):
         return False
     plain = {*conv.kernel_size, *conv.stride, *conv.dilation, conv.groups} == {1}
-    square = conv.in_channels == conv.out_channels == channels
-    return plain and square and {*conv.padding} == {0} and conv.bias is None
+    return plain and {*conv.padding} == {0} and conv.bias is None
