@@ -197,6 +197,8 @@ class Parts:
             schedules.append(DropPathSchedule(network, trainer.drop_path, epochs))
         if self.cfg.compile:
             compile_cells(network)
+        else:
+            set_execution(network, kernels_of(self.execution))
         update = Supervised(
             network,
             self.task,

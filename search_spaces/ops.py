@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.errors import SpaceError, nearest
-from nas.searchable.fusable import Fusable, ReLUConvBN
+from nas.searchable.fusable import Chain, Fusable, ReLUConvBN
 from nas.searchable.primitives import AvgPool, Halves, MaxPool, Zero, shifted
 
 _CONV: dict[int, type[nn.Conv1d | nn.Conv2d]] = {1: nn.Conv1d, 2: nn.Conv2d}
@@ -117,7 +117,7 @@ def relu_conv_bn(
     )
 
 
-def sep_conv(channels: int, kernel: int, stride: int, affine: bool, dims: int) -> nn.Sequential:
+def sep_conv(channels: int, kernel: int, stride: int, affine: bool, dims: int) -> Chain:
     """Two rounds of ReLU, depthwise convolution, pointwise convolution, batch normalization."""
     parts: dict[str, nn.Module] = {}
     for number, s in (("1", stride), ("2", 1)):
@@ -127,12 +127,12 @@ def sep_conv(channels: int, kernel: int, stride: int, affine: bool, dims: int) -
         )
         parts[f"pointwise{number}"] = conv(channels, channels, 1, dims=dims)
         parts[f"norm{number}"] = norm(channels, affine=affine, dims=dims)
-    return named(**parts)
+    return Chain(**parts)
 
 
-def dil_conv(channels: int, kernel: int, stride: int, affine: bool, dims: int) -> nn.Sequential:
+def dil_conv(channels: int, kernel: int, stride: int, affine: bool, dims: int) -> Chain:
     """ReLU, depthwise convolution of dilation 2, pointwise convolution, batch normalization."""
-    return named(
+    return Chain(
         relu=nn.ReLU(),
         depthwise=conv(channels, channels, kernel, stride, dims=dims, dilation=2, groups=channels),
         pointwise=conv(channels, channels, 1, dims=dims),

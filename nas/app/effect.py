@@ -20,7 +20,6 @@ SEARCH_ONLY = (
     "strategy",
     "budget",
     "from",
-    "execution",
     "memory",
     "optim.weights",
     "optim.weights_schedule",

@@ -17,6 +17,7 @@ from nas.arch import Weights
 from nas.cost_tree import tree_of
 from nas.costs.base import TreeCost
 from nas.errors import SpaceError
+from nas.searchable import plain_execution
 from nas.supernet import Supernet
 
 COUNTING_RULE = "MACs: convolutions and linear layers, one input; parameters without auxiliary head"
@@ -55,7 +56,7 @@ def macs_by_module(net: nn.Module, input_shape: Sequence[int]) -> dict[nn.Module
     modes = {module: module.training for module in net.modules()}
     net.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), plain_execution(net):
             net(torch.zeros(1, *input_shape, device=device))
     finally:
         for module, mode in modes.items():

@@ -42,6 +42,7 @@ class Kernels:
         return self if self.serves(x) else portable_kernels()
 
 
+@cache
 def portable_kernels() -> Kernels:
     """The kernels in plain PyTorch, which serve every input."""
     return _of("portable", portable, lambda x: True)

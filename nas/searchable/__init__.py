@@ -1,6 +1,6 @@
 """Modules with a choice inside: each reads one decision through a slot."""
 
-from nas.searchable.execution import set_execution
+from nas.searchable.execution import plain_execution, set_execution
 from nas.searchable.mixed import MixedOp
 from nas.searchable.node import Node
 from nas.searchable.nodes import Nodes
@@ -14,5 +14,6 @@ __all__ = [
     "PartialChannels",
     "Prefix",
     "apply_partial_channels",
+    "plain_execution",
     "set_execution",
 ]

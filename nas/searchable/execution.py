@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from torch import nn
 
 from nas.kernels import Kernels
@@ -10,6 +13,7 @@ from nas.searchable.mixed import MixedOp
 from nas.searchable.node import Node, SumOfEdges
 from nas.searchable.nodes import Memory, Nodes
 from nas.searchable.partial import PartialChannels
+from nas.searchable.primitives import Pool
 
 
 def set_execution(net: nn.Module, kernels: Kernels | None, memory: Memory = "normal") -> list[str]:
@@ -24,7 +28,7 @@ def set_execution(net: nn.Module, kernels: Kernels | None, memory: Memory = "nor
         if reason:
             reasons[reason] = None
     for part in net.modules():
-        if isinstance(part, Fusable):
+        if isinstance(part, Fusable | Pool):
             part.use(kernels)
     return list(reasons)
 
@@ -41,3 +45,17 @@ def _unfit(nodes: Nodes) -> str | None:
             if inner._forward_hooks or inner._forward_pre_hooks:
                 return "mixed operations with hooks run one after the other"
     return None
+
+
+@contextmanager
+def plain_execution(net: nn.Module) -> Iterator[None]:
+    """Every module of ``net`` runs inside, and so do its hooks."""
+    parts = [part for part in net.modules() if isinstance(part, Nodes | Fusable | Pool)]
+    before = [part.kernels for part in parts]
+    for part in parts:
+        part.kernels = None
+    try:
+        yield
+    finally:
+        for part, kernels in zip(parts, before, strict=True):
+            part.kernels = kernels

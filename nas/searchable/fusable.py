@@ -68,3 +68,22 @@ class ReLUConvBN(Fusable):
         """One after the other."""
         y: Tensor = self.norm(self.conv(self.relu(x)))
         return y
+
+
+class Chain(Fusable):
+    """Named modules, one after the other: a sequence that can run fused."""
+
+    def __init__(self, **modules: nn.Module) -> None:
+        super().__init__()
+        for name, module in modules.items():
+            self.add_module(name, module)
+
+    def leaves(self) -> Sequence[nn.Module]:
+        """The modules."""
+        return list(self.children())
+
+    def plain(self, x: Tensor) -> Tensor:
+        """One after the other."""
+        for module in self.children():
+            x = module(x)
+        return x

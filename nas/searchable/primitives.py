@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from nas.kernels import Kernels, Moments
 
 
 class Zero(nn.Module):
@@ -20,32 +25,62 @@ class Zero(nn.Module):
         return x.new_zeros(n, c, *((s + self.stride - 1) // self.stride for s in size))
 
 
-class AvgPool(nn.Module):
-    """3-wide average pooling that leaves the padding out of the mean."""
+class Pool(nn.Module, ABC):
+    """3-wide pooling; ``set_execution`` says by which kernels."""
 
     def __init__(self, stride: int) -> None:
         super().__init__()
         self.stride = stride
+        self.kernels: Kernels | None = None
+
+    def use(self, kernels: Kernels | None) -> None:
+        """Run by ``kernels`` from now on, or plain if None."""
+        self.kernels = kernels
+
+    @abstractmethod
+    def pooled(self, x: Tensor, kernels: Kernels) -> Moments:
+        """What it makes of ``x`` (N, C, ...), with its moments."""
+
+    @abstractmethod
+    def plain(self, x: Tensor) -> Tensor:
+        """The same without kernels."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Means (N, C, ... / stride)."""
+        """Pooled values (N, C, ... / stride)."""
+        if self.kernels is None or not self.kernels.usable():
+            return self.plain(x)
+        return self.pooled(x.contiguous(), self.kernels.for_input(x))[0]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "kernels": None}
+
+
+class AvgPool(Pool):
+    """3-wide average pooling that leaves the padding out of the mean."""
+
+    def pooled(self, x: Tensor, kernels: Kernels) -> Moments:
+        """Means and their moments."""
+        return kernels.avg_pool(x, self.stride)
+
+    def plain(self, x: Tensor) -> Tensor:
+        """Means."""
         if x.dim() == 3:
             return F.avg_pool1d(x, 3, self.stride, 1, count_include_pad=False)
         return F.avg_pool2d(x, 3, self.stride, 1, count_include_pad=False)
 
 
-class MaxPool(nn.Module):
+class MaxPool(Pool):
     """3-wide max pooling."""
 
-    def __init__(self, stride: int) -> None:
-        super().__init__()
-        self.stride = stride
+    def pooled(self, x: Tensor, kernels: Kernels) -> Moments:
+        """Maxima and their moments."""
+        return kernels.max_pool(x, self.stride)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Maxima (N, C, ... / stride)."""
+    def plain(self, x: Tensor) -> Tensor:
+        """Maxima."""
         pool = F.max_pool1d if x.dim() == 3 else F.max_pool2d
-        pooled: Tensor = pool(x, 3, self.stride, 1)
-        return pooled
+        found: Tensor = pool(x, 3, self.stride, 1)
+        return found
 
 
 class Halves(nn.Module):

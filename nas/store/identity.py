@@ -33,6 +33,7 @@ RUNTIME_KEYS = frozenset(
     }
 )
 
+SOURCES = (".py", ".cpp", ".h")
 _OWN_PACKAGES = ("nas", "search_spaces")
 
 
@@ -60,13 +61,13 @@ def canonical_json(value: object) -> str:
 
 
 def source_digest(*paths: str | os.PathLike[str]) -> str:
-    """Return the SHA-256 over all ``.py`` of the packages and files given, as 64 hex digits.
+    """Return the SHA-256 over all sources of the packages and files given, as 64 hex digits.
 
     Names below each path count, its place on the disk does not. Raises NasError for a path that
     does not exist or cannot be read.
     """
     digest = hashlib.sha256()
-    for name, path in sorted(entry for root in paths for entry in _python_files(Path(root))):
+    for name, path in sorted(entry for root in paths for entry in _source_files(Path(root))):
         content = read_bytes(path)
         digest.update(f"{name}\0{len(content)}\0".encode())
         digest.update(content)
@@ -83,15 +84,15 @@ def _package_folders(name: str) -> list[str]:
     return sorted(spec.submodule_search_locations or ()) if spec else []
 
 
-def _python_files(root: Path) -> Iterator[tuple[str, Path]]:
+def _source_files(root: Path) -> Iterator[tuple[str, Path]]:
     if root.is_file():
         yield root.name, root
         return
     if not root.is_dir():
         raise NasError(f"there is no source at {root}: check the plugin's path")
-    for path in root.rglob("*.py"):
+    for path in root.rglob("*"):
         inner = path.relative_to(root)
-        if not any(part.startswith(".") for part in inner.parts):
+        if path.suffix in SOURCES and not any(part.startswith(".") for part in inner.parts):
             yield f"{root.name}/{inner.as_posix()}", path
 
 

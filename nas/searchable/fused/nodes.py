@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -37,6 +37,15 @@ class Edge:
 
 
 @dataclass(frozen=True)
+class Candidate:
+    """A candidate, as one stack over the edges on which it is live."""
+
+    position: int
+    stack: Stack
+    places: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Call:
     """What one forward computes with: kernels, statistics to move, whether to compute again."""
 
@@ -53,7 +62,7 @@ class Fusion:
     """
 
     def __init__(self) -> None:
-        self._stacks: dict[tuple[int, ...], Stack] = {}
+        self._found: dict[tuple[tuple[int, tuple[int, ...]], ...], tuple[Candidate, ...]] = {}
 
     def __call__(
         self,
@@ -112,29 +121,35 @@ class Fusion:
         return values
 
     def _computed(self, x: Tensor, edges: Sequence[Edge], call: Call) -> Sequence[Tensor]:
-        given = Input(x, call.follow)
         weights = [edge.mixed.slot() for edge in edges]
-        terms: list[Term] = []
-        columns: list[int] = []
-        for candidate in range(len(edges[0].mixed.ops)):
-            places = tuple(i for i, w in enumerate(weights) if candidate in w.live)
-            if not places:
-                continue
-            stack = self._stack([edges[i].mixed for i in places], candidate)
-            if not stack.zero:
-                terms.append(_term(stack, given, places, call.kernels))
-                columns.append(candidate)
-        table = torch.stack([_row(w, edge) for w, edge in zip(weights, edges, strict=True)])
-        if not terms:  # `none` alone is live
+        candidates = self._candidates([edge.mixed for edge in edges], weights)
+        if not candidates:  # `none` alone is live
             return [edge.mixed(x) for edge in edges]
-        return call.kernels.mixture(terms, table[:, columns])
+        given = Input(x, call.follow)
+        terms = [_term(found, given, call.kernels) for found in candidates]
+        table = torch.stack([_row(w, edge) for w, edge in zip(weights, edges, strict=True)])
+        if len(candidates) < table.shape[1]:
+            table = table[:, [found.position for found in candidates]]
+        return call.kernels.mixture(terms, table)
 
-    def _stack(self, mixed: Sequence[MixedOp], candidate: int) -> Stack:
-        key = (candidate, *(id(module) for module in mixed))
-        if key not in self._stacks:
-            modules = [list(module.ops.values())[candidate] for module in mixed]
-            self._stacks[key] = Stack(modules)
-        return self._stacks[key]
+    def _candidates(
+        self, mixed: Sequence[MixedOp], weights: Sequence[Weights]
+    ) -> Sequence[Candidate]:
+        """What runs on these edges: every live candidate that is not zero."""
+        key = tuple((id(module), w.live) for module, w in zip(mixed, weights, strict=True))
+        if key not in self._found:
+            self._found[key] = tuple(_candidates(mixed, weights))
+        return self._found[key]
+
+
+def _candidates(mixed: Sequence[MixedOp], weights: Sequence[Weights]) -> Iterator[Candidate]:
+    operations = [tuple(module.ops.values()) for module in mixed]
+    for position in range(len(operations[0])):
+        places = tuple(i for i, w in enumerate(weights) if position in w.live)
+        if places:
+            stack = Stack([operations[i][position] for i in places])
+            if not stack.zero:
+                yield Candidate(position, stack, places)
 
 
 def _by_source(incoming: Sequence[Sequence[Incoming]]) -> dict[int, list[Edge]]:
@@ -162,12 +177,13 @@ def _alike(edges: Sequence[Edge]) -> list[list[Edge]]:
     return list(groups.values())
 
 
-def _term(stack: Stack, given: Input, places: tuple[int, ...], kernels: Kernels) -> Term:
-    value = stack(given, kernels)
+def _term(candidate: Candidate, given: Input, kernels: Kernels) -> Term:
+    value = candidate.stack(given, kernels)
     if not value.norms:
-        return Term(value.z, None, None, False, places, value.shared)
+        return Term(value.z, None, None, False, candidate.places, value.shared)
     found = statistics(value, given.follow)
-    return Term(value.z, found.mean, found.rstd, found.through, places, value.shared)
+    places, shared = candidate.places, value.shared
+    return Term(value.z, found.mean, found.rstd, found.through, places, shared)
 
 
 def _row(weights: Weights, edge: Edge) -> Tensor:

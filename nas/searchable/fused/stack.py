@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from nas.kernels import Kernels
 from nas.searchable.fused.value import Follow, Norm, Value, repeated, statistics
-from nas.searchable.primitives import AvgPool, Halves, MaxPool, Zero, shifted
+from nas.searchable.primitives import Halves, Pool, Zero, shifted
 
 _CONV = {1: F.conv1d, 2: F.conv2d}
 _CONVS = (nn.Conv1d, nn.Conv2d)
@@ -103,7 +103,7 @@ class Stack:
             return partial(_run_norm, column)
         elif type(first) is Halves and _plain_convolution(first.conv1):
             return partial(_run_halves, column)
-        elif isinstance(first, MaxPool | AvgPool):
+        elif isinstance(first, Pool):
             return partial(_run_pool, first)
         self.plain.append(type(first).__name__)
         return partial(_run_plain, column)
@@ -191,10 +191,9 @@ def _run_norm(column: Column, value: Value, given: Input, kernels: Kernels) -> V
     return Value(value.z, value.edges, value.shared, norms, value.moments)
 
 
-def _run_pool(pool: MaxPool | AvgPool, value: Value, given: Input, kernels: Kernels) -> Value:
-    run = kernels.max_pool if isinstance(pool, MaxPool) else kernels.avg_pool
+def _run_pool(pool: Pool, value: Value, given: Input, kernels: Kernels) -> Value:
     z = value.settled(given.follow)
-    y, mean, var = run(z, pool.stride)
+    y, mean, var = pool.pooled(z, kernels)
     shared = value.shared and z.shape == value.z.shape
     return Value(y, value.edges, shared, moments=(mean, var))
 
@@ -227,7 +226,8 @@ def _alike(column: Column) -> bool:
 
 
 def _settings(leaf: nn.Module) -> dict[str, Any]:
-    kept = {k: v for k, v in vars(leaf).items() if not k.startswith("_") and k != "training"}
+    passing = ("training", "kernels")
+    kept = {k: v for k, v in vars(leaf).items() if not k.startswith("_") and k not in passing}
     return {**kept, "parameters": {name: p.shape for name, p in leaf.named_parameters()}}
 
 

@@ -19,29 +19,34 @@ class Follow:
     """Running statistics that are to move towards those of a batch, all in a few calls."""
 
     def __init__(self) -> None:
-        self._by_momentum: dict[float, tuple[list[Tensor], list[Tensor]]] = {}
-        self._counts: list[Tensor] = []
+        self._noted: dict[tuple[float, int], list[tuple[Sequence[Any], Tensor, Tensor]]] = {}
 
     def add(self, norms: Sequence[Any], mean: Tensor, var: Tensor, count: int) -> None:
         """Note a batch's mean and biased variance (C,) or (edges * C,) over ``count`` values."""
-        size, first = norms[0].num_features, norms[0]
-        if not first.track_running_stats:
-            return
-        live, towards = self._by_momentum.setdefault(first.momentum, ([], []))
-        unbiased = var * (count / (count - 1))
-        for values, name in ((mean, "running_mean"), (unbiased, "running_var")):
-            live += [getattr(norm, name) for norm in norms]
-            shared = values.numel() == size
-            towards += [values] * len(norms) if shared else torch.split(values, size)
-        self._counts += [norm.num_batches_tracked for norm in norms]
+        if norms[0].track_running_stats:
+            self._noted.setdefault((norms[0].momentum, count), []).append((norms, mean, var))
 
     def apply(self) -> None:
         """Move them."""
         with torch.no_grad():
-            for momentum, (live, towards) in self._by_momentum.items():
-                torch._foreach_lerp_(live, towards, momentum)
-            if self._counts:
-                torch._foreach_add_(self._counts, 1)
+            for (momentum, count), noted in self._noted.items():
+                norms = [norm for group, _, _ in noted for norm in group]
+                means = [part for group, mean, _ in noted for part in _by_edge(mean, group)]
+                variances = [part for group, _, var in noted for part in _by_edge(var, group)]
+                live = [norm.running_var for norm in norms]
+                torch._foreach_lerp_([norm.running_mean for norm in norms], means, momentum)
+                torch._foreach_mul_(live, 1 - momentum)
+                unbiased = count / (count - 1)
+                torch._foreach_add_(live, variances, alpha=momentum * unbiased)
+                torch._foreach_add_([norm.num_batches_tracked for norm in norms], 1)
+
+
+def _by_edge(values: Tensor, norms: Sequence[Any]) -> Sequence[Tensor]:
+    size = norms[0].num_features
+    if values.numel() == size:
+        return [values] * len(norms)
+    parts: Sequence[Tensor] = torch.split(values, size)
+    return parts
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,14 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from nas.arch import Arch, Weights
+from nas.costs import count_macs
 from nas.dataspec import DataSpec
 from nas.kernels import Kernels, native_kernels, portable_kernels
 from nas.searchable import MixedOp, Nodes, apply_partial_channels, set_execution
+from nas.searchable.nodes import Memory
 from nas.supernet import Supernet
 from search_spaces.darts import DARTS_OPERATIONS, DartsSpace
+from search_spaces.darts.named import named_cells
 from search_spaces.nasbench201 import NasBench201Space
 
 KERNELS = ["portable", "native"]
@@ -38,9 +41,11 @@ class Case:
     inputs: Tensor
     arch: Mapping[str, Weights]
 
-    def results(self, given_kernels: Kernels | None, training: bool) -> dict[str, Tensor]:
+    def results(
+        self, used: Kernels | None, training: bool, memory: Memory = "normal"
+    ) -> dict[str, Tensor]:
         supernet = copy.deepcopy(self.supernet).train(training)
-        assert set_execution(supernet, given_kernels) == []
+        assert set_execution(supernet, used, memory) == []
         output = supernet(self.inputs, self.arch)
         loss = (
             output.square().mean()
@@ -160,6 +165,40 @@ def test_cells_agree_in_single_precision(name: str, k: int, training: bool) -> N
     inputs = torch.randn(16, 3, 16, 16)
     case = Case(supernet, inputs, random_arch(supernet, torch.float32, k > 1, 8))
     compare(case, kernels(name), training, 1e-5)
+
+
+@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("training", [True, False])
+def test_a_derived_network_agrees_too(name: str, training: bool) -> None:
+    data = DataSpec((2, 9, 9), "classes", 3)
+    space = DartsSpace(data, network_channels=4, network_cells=3, auxiliary=False)
+    plain = space.build(named_cells("PC_DARTS_image")).double().train(training)
+    fused = copy.deepcopy(plain)
+    set_execution(fused, kernels(name))
+    inputs = torch.randn(6, 2, 9, 9, dtype=torch.float64)
+    found = []
+    for network in (plain, fused):
+        output = network(inputs)
+        torch.autograd.backward(output.square().mean())
+        gradients = [p.grad for p in network.parameters() if p.grad is not None]
+        found.append([output, *gradients, *network.buffers()])
+    for one, other in zip(*found, strict=True):
+        scale = 1 + one.detach().double().abs().max()
+        assert (one - other).detach().double().abs().max() <= 1e-10 * scale
+    counted = [count_macs(network.float(), data.input_shape) for network in (plain, fused)]
+    assert counted[0] == counted[1] > 0
+
+
+@pytest.mark.parametrize("execution", ["plain", *KERNELS])
+@pytest.mark.parametrize("memory", ["low", "lowest"])
+def test_less_memory_changes_no_bit(execution: str, memory: Memory) -> None:
+    space = DartsSpace(DataSpec((2, 8, 8), "classes", 3), channels=8, cells=3, nodes=2)
+    supernet = built(space.supernet(), 2, torch.float32)
+    used = None if execution == "plain" else kernels(execution)
+    case = Case(supernet, torch.randn(4, 2, 8, 8), random_arch(supernet, torch.float32, True, 8))
+    normal, less = (case.results(used, True, mode) for mode in ("normal", memory))
+    for key, value in normal.items():
+        assert torch.equal(value, less[key]), key
 
 
 def small() -> Supernet:
