@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from nas.cli import main
+from nas.kernels import portable_kernels
 from nas.store.folder import RunFolder
 from tests.integration.test_plugins import SPACE
 
 TINY = ["plugins=[plan_lab]", "space._target_=plan_lab.Tiny", "preset=smoke", "threads=1"]
 LINE = ["strategy=darts", *TINY, "trainer.epochs=2", "logger.tensorboard=false", "runs=some"]
 STEPS = 5  # batches of 96 of the 565 samples of the weights
-Plan = Callable[..., dict[str, str]]
+Plan = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +44,7 @@ def run(here: Path) -> RunFolder:
 def plan(here: Path, capsys: pytest.CaptureFixture[str]) -> Plan:
     """Return a function that plans a line, sees that nothing was written, and gives the table."""
 
-    def planned(*words: str) -> dict[str, str]:
+    def planned(*words: str) -> dict[str, Any]:
         before = {path: path.stat().st_mtime_ns for path in here.rglob("*") if path.is_file()}
         folders = {path for path in here.rglob("*") if path.is_dir()}
         capsys.readouterr()
@@ -92,3 +94,31 @@ def test_a_folder_of_runs_stays_if_it_was_there(here: Path, plan: Plan) -> None:
     (here / "mine").mkdir()
     plan(*mine)
     (here / "mine").rmdir()
+
+
+def test_a_plan_gives_numbers_of_every_stage_that_is_still_to_do(plan: Plan) -> None:
+    found = plan(*LINE, "seed=7")
+    assert set(found["estimates"]) == {"search", "retrain"}
+    for stage in found["estimates"].values():
+        assert stage["seconds"] > 0
+        assert stage["memory"] > 2**20
+    assert found["execution"] in ("native", "fused")
+    assert plan(*LINE, "seed=7", "execution=plain")["execution"] == "plain"
+
+
+def test_a_search_goes_on_with_the_execution_it_began_with(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def search(*words: str) -> int:
+        return main(["search", *LINE, "seed=8", "stages=[search]", "--quiet", *words])
+
+    monkeypatch.setattr("nas.engine.execution.native_kernels", portable_kernels)
+    assert search("trainer.epochs=1") == 0
+    (folder,) = run.path.parent.glob("tiny-darts-s8-*")
+    assert json.loads((folder / "env.json").read_text())["execution"] == "native"
+    (folder / "search.json").unlink()  # as if it had been stopped
+    monkeypatch.setattr("nas.engine.execution.native_kernels", lambda: None)
+    capsys.readouterr()
+    assert search("trainer.epochs=1") == 1
+    assert "cannot be built here" in capsys.readouterr().err
+    assert search("trainer.epochs=1", "resume=force") == 0

@@ -35,7 +35,10 @@ class Mixture(torch.autograd.Function):
                     shift, held = scale * mean, shifts[edge]
                     shifts[edge] = -shift if held is None else held - shift
                 parts[edge].append((part, scale))
-        return torch.stack([_sum(p, s) for p, s in zip(parts, shifts, strict=True)], 1)
+        sums = [_sum(p, s) for p, s in zip(parts, shifts, strict=True) if p]
+        nothing = torch.zeros_like(sums[0])
+        found = iter(sums)
+        return torch.stack([next(found) if p else nothing for p in parts], 1)
 
     @staticmethod
     @once_differentiable

@@ -18,6 +18,8 @@ from nas.searchable.node import Incoming, Node, SumOfEdges, total
 from nas.searchable.partial import PartialChannels, merged, pooled
 from nas.searchable.recompute import recomputed
 
+KEPT = 256  # sets of edges and live candidates whose stacks are kept
+
 
 @dataclass(frozen=True)
 class Edge:
@@ -138,6 +140,8 @@ class Fusion:
         """What runs on these edges: every live candidate that is not zero."""
         key = tuple((id(module), w.live) for module, w in zip(mixed, weights, strict=True))
         if key not in self._found:
+            if len(self._found) >= KEPT:  # live candidates that change with every step
+                self._found.clear()
             self._found[key] = tuple(_candidates(mixed, weights))
         return self._found[key]
 

@@ -131,7 +131,7 @@ def test_darts_cells_agree_in_double_precision(
     space = DartsSpace(spec, channels=8, cells=3, nodes=nodes, operations=operations)
     supernet = built(space.supernet(), k, torch.float64)
     inputs = torch.randn(4, *spec.input_shape, dtype=torch.float64)
-    case = Case(supernet, inputs, random_arch(supernet, torch.float64, edge_weights, 2))
+    case = Case(supernet, inputs, random_arch(supernet, torch.float64, edge_weights, 1))
     compare(case, kernels(name), training, 1e-10)
 
 
@@ -151,7 +151,7 @@ def test_nasbench201_cells_agree_in_double_precision(
     space = NasBench201Space(DataSpec((3, size, size), "classes", 3), channels=4, cells=1)
     supernet = built(space.supernet(), k, torch.float64)
     inputs = torch.randn(5, 3, size, size, dtype=torch.float64)
-    case = Case(supernet, inputs, random_arch(supernet, torch.float64, edge_weights, 2))
+    case = Case(supernet, inputs, random_arch(supernet, torch.float64, edge_weights, 1))
     compare(case, kernels(name), training, 1e-10)
 
 
