@@ -3,6 +3,8 @@
     python scripts/benchmark_supernet.py                    # batch 16 and 64, 1 and 2 threads
     python scripts/benchmark_supernet.py --batch 16 --threads 1 --rounds 5
     python scripts/benchmark_supernet.py --only memory      # peak memory, one process for each
+    python scripts/benchmark_supernet.py --only profile --batch 64 --threads 1
+    python scripts/benchmark_supernet.py --only time --batch 2 --size 8    # hardly more than calls
 
 A step is two-level: an architecture step on one batch, then a weight step on another; C=16, 8
 cells, K=4, random inputs of 3x32x32, no loader. All variants take the same batches in turn, so that
@@ -41,7 +43,7 @@ from search_spaces.darts import DartsSpace
 
 VARIANTS = ("plain", "again", "published", "fused", "native")
 MEMORY = ("normal", "low", "lowest")
-SIZE, CLASSES = 32, 10
+CLASSES = 10
 Step = Callable[[Batch, Batch], object]
 
 
@@ -52,14 +54,18 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--variants", nargs="+", default=VARIANTS, choices=VARIANTS)
-    parser.add_argument("--only", choices=("time", "memory"))
+    parser.add_argument("--only", choices=("time", "memory", "profile"))
     parser.add_argument("--channels", type=int, default=16)
+    parser.add_argument("--size", type=int, default=32, help="of the square inputs")
     parser.add_argument("--cells", type=int, default=8)
     parser.add_argument("--partial", type=int, default=4, help="K; 1 is DARTS")
     parser.add_argument("--peak", nargs=2, help=argparse.SUPPRESS)  # variant and memory
     options = parser.parse_args()
     if options.peak:
         peak(options)
+        return
+    if options.only == "profile":
+        profiles(options)
         return
     if options.only != "memory":
         for batch in options.batch:
@@ -72,7 +78,7 @@ def main() -> None:
 def build(options: argparse.Namespace, variant: str, memory: str = "normal") -> Bilevel:
     """The update rule over a fresh supernet; equal weights for every variant."""
     torch.manual_seed(0)
-    data = DataSpec((3, SIZE, SIZE), "classes", CLASSES)
+    data = DataSpec((3, options.size, options.size), "classes", CLASSES)
     net = DartsSpace(data, channels=options.channels, cells=options.cells).supernet()
     if options.partial > 1:
         apply_partial_channels(net, options.partial)
@@ -125,9 +131,9 @@ def forward_of(update: Bilevel) -> Step:
     return forward
 
 
-def drawn(batch: int) -> Batch:
+def drawn(batch: int, size: int) -> Batch:
     """Random inputs and targets."""
-    return Batch(torch.randn(batch, 3, SIZE, SIZE), torch.randint(CLASSES, (batch,)))
+    return Batch(torch.randn(batch, 3, size, size), torch.randint(CLASSES, (batch,)))
 
 
 def times(options: argparse.Namespace, batch: int, threads: int) -> None:
@@ -140,7 +146,7 @@ def times(options: argparse.Namespace, batch: int, threads: int) -> None:
             name: step_of(name, update) if what == "step" else forward_of(update)
             for name, update in updates.items()
         }
-        found = in_turn(runs, batch, options.rounds)
+        found = in_turn(runs, batch, options)
         base = found[options.variants[0]]
         for name, seconds in found.items():
             ratios = [a / b for a, b in zip(base, seconds, strict=True)]
@@ -148,14 +154,16 @@ def times(options: argparse.Namespace, batch: int, threads: int) -> None:
                 f"  {what:8s}{name:10s}{spread(seconds, '.3f')}   "
                 f"{options.variants[0]} / it = {spread(ratios, '.2f')}"
             )
-    bounds(updates[options.variants[0]], batch)
+    bounds(updates[options.variants[0]], batch, options.size)
 
 
-def in_turn(runs: dict[str, Step], batch: int, rounds: int) -> dict[str, list[float]]:
+def in_turn(
+    runs: dict[str, Step], batch: int, options: argparse.Namespace
+) -> dict[str, list[float]]:
     """Seconds of each run, all of them on the same batches, one after the other."""
     found: dict[str, list[float]] = {name: [] for name in runs}
-    for number in range(rounds + 1):
-        train, held_out = drawn(batch), drawn(batch)
+    for number in range(options.rounds + 1):
+        train, held_out = drawn(batch, options.size), drawn(batch, options.size)
         for name, run in runs.items():
             start = time.perf_counter()
             run(train, held_out)
@@ -169,9 +177,9 @@ def spread(values: Sequence[float], form: str) -> str:
     return "/".join(format(f(values), form) for f in (min, median, max))
 
 
-def bounds(update: Bilevel, batch: int) -> None:
+def bounds(update: Bilevel, batch: int, size: int) -> None:
     """Print what arithmetic alone and memory traffic alone would take on this machine."""
-    image = drawn(1)
+    image = drawn(1, size)
     bytes_out: list[int] = []
     hooks = [
         module.register_forward_hook(lambda m, i, out: bytes_out.append(out.numel() * 4))
@@ -194,6 +202,20 @@ def bounds(update: Bilevel, batch: int) -> None:
         f"{work / peak_flops():.3f} s; {traffic / 1e9:.1f} GB at {bandwidth() / 1e9:.0f} GB/s = "
         f"{traffic / bandwidth():.3f} s"
     )
+
+
+def profiles(options: argparse.Namespace) -> None:
+    """Print which operations a step of each variant spends its time in."""
+    torch.set_num_threads(options.threads[0])
+    for variant in options.variants:
+        update = build(options, variant)
+        batches = drawn(options.batch[0], options.size), drawn(options.batch[0], options.size)
+        step_of(variant, update)(*batches)
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as found:
+            step_of(variant, update)(*batches)
+        print(f"\n{variant}, batch {options.batch[0]}, {options.threads[0]} thread(s)")
+        table = found.key_averages().table(sort_by="self_cpu_time_total", row_limit=16)
+        print(table)
 
 
 def peak_flops() -> float:
@@ -229,7 +251,7 @@ def memory(options: argparse.Namespace) -> None:
                 command = [sys.executable, str(Path(__file__)), "--peak", variant, mode]
                 command += ["--batch", str(batch), "--threads", str(max(options.threads))]
                 command += ["--channels", str(options.channels), "--cells", str(options.cells)]
-                command += ["--partial", str(options.partial)]
+                command += ["--partial", str(options.partial), "--size", str(options.size)]
                 text = subprocess.run(
                     command, capture_output=True, text=True, check=True, env=dict(os.environ)
                 )
@@ -247,7 +269,8 @@ def peak(options: argparse.Namespace) -> None:
     variant, mode = options.peak
     update = build(options, variant, mode)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    batches = [(drawn(options.batch[0]), drawn(options.batch[0])) for _ in range(4)]
+    batch, size = options.batch[0], options.size
+    batches = [(drawn(batch, size), drawn(batch, size)) for _ in range(4)]
     seconds = [seconds_of(lambda pair=pair: update.step(*pair)) for pair in batches]  # type: ignore[misc]
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     print(used * 1024, min(seconds))

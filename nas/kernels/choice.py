@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -45,21 +44,36 @@ class Kernels:
 @cache
 def portable_kernels() -> Kernels:
     """The kernels in plain PyTorch, which serve every input."""
-    return _of("portable", portable, lambda x: True)
+    return Kernels(
+        "portable",
+        lambda x: True,
+        portable.separable,
+        portable.pointwise,
+        portable.mixture,
+        portable.max_pool,
+        portable.avg_pool,
+    )
 
 
 @cache
 def native_kernels() -> Kernels | None:
-    """The kernels in C++, for fp32 and fp64 images on the CPU; None if they do not build."""
+    """The kernels in C++, for fp32 and fp64 images on the CPU; None if they do not build.
+
+    A pointwise convolution is a matrix product already, so that one stays PyTorch's.
+    """
     from nas.kernels import native
 
-    return _of("native", native, _dense_image) if native.available() else None
-
-
-def _of(name: str, module: Any, serves: Callable[[Tensor], bool]) -> Kernels:
-    pointwise = getattr(module, "pointwise", portable.pointwise)
-    kinds = (module.separable, pointwise, module.mixture, module.max_pool, module.avg_pool)
-    return Kernels(name, serves, *kinds)
+    if not native.available():
+        return None
+    return replace(
+        portable_kernels(),
+        name="native",
+        serves=_dense_image,
+        separable=native.separable,
+        mixture=native.mixture,
+        max_pool=native.max_pool,
+        avg_pool=native.avg_pool,
+    )
 
 
 def _dense_image(x: Tensor) -> bool:

@@ -32,26 +32,10 @@ def separable(
     edges: int,
     through: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """``pointwise(depthwise(relu((x - mean) * rstd)))`` of every edge, with its moments.
+    """What ``nas.kernels.portable.separable`` computes, in one pass for dense (N, C, H, W).
 
-    Args:
-        x: (N, C, H, W), read by every edge, or (N, edges * C, H, W).
-        mean: one per channel of ``x``, or None for plain ``relu(x)``.
-        rstd: 1 / standard deviation, likewise.
-        depthwise: (edges * C, 1, k, k) with k of 1, 3, 5 or 7; padded so that stride 1 keeps sizes.
-        pointwise: (edges * C, C, 1, 1).
-        stride: of the depthwise convolution, 1 or 2.
-        dilation: of the depthwise convolution.
-        edges: number of edges.
-        through: ``mean`` and ``rstd`` are those of ``x`` over (N, H, W), with the biased variance,
-            and the gradient of ``x`` goes through them; otherwise they are constants.
-
-    Returns:
-        y (N, edges * C, H', W'), and the mean and the biased variance of each of its channels,
-        which carry no gradient: who normalizes with them says so with ``through``.
+    Kernels of 1, 3, 5 or 7, strides and dilations of 1 or 2.
     """
-    assert depthwise.shape[-1] in {1, 3, 5, 7}
-    assert {stride, dilation} <= {1, 2}
     padding = dilation * (depthwise.shape[-1] - 1) // 2
     settings = _Settings(stride, padding, dilation, edges, through and mean is not None)
     outputs = _Separable.apply(x, mean, rstd, depthwise, pointwise, settings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from nas.arch import Arch, Weights
+from nas.arch import Arch, Weights, from_genotype
 from nas.costs import count_macs
 from nas.dataspec import DataSpec
 from nas.kernels import Kernels, native_kernels, portable_kernels
@@ -206,6 +207,14 @@ def small() -> Supernet:
     return Supernet(space.supernet())
 
 
+def some_choices(supernet: Supernet) -> dict[str, Any]:
+    """The last candidate of every operation, the first two inputs of every node."""
+    return {
+        name: tuple(d.candidates[: d.pick]) if name in supernet.optional else d.candidates[-1]
+        for name, d in supernet.decisions.items()
+    }
+
+
 def uniform(supernet: Supernet) -> Arch:
     return {
         name: Weights(torch.full((1, len(d)), 1 / len(d)), tuple(range(len(d))))
@@ -242,7 +251,12 @@ def test_a_copy_of_a_fused_supernet_runs_plain_and_a_frozen_one_too() -> None:
     supernet = small()
     set_execution(supernet, portable_kernels())
     copied = copy.deepcopy(supernet)
-    assert all(part.kernels is None for part in copied.modules() if isinstance(part, Nodes))
+    inputs = torch.randn(3, 1, 8, 8)
+    one = from_genotype(supernet.decisions, some_choices(supernet))
+    frozen = supernet.freeze(one)
+    for module in (copied, frozen):
+        assert all(part.kernels is None for part in module.modules() if isinstance(part, Nodes))
+    assert torch.allclose(frozen.eval()(inputs), supernet.eval()(inputs, one), atol=1e-6)
 
 
 def test_nodes_that_cannot_be_fused_say_why() -> None:
