@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from nas.kernels import portable
+from nas.kernels.normalization import Normalization
 from nas.kernels.term import Term
 
 Moments = tuple[Tensor, Tensor, Tensor]  # a value, its mean and its biased variance per channel
@@ -26,6 +27,7 @@ class Kernels:
 
     name: str
     serves: Callable[[Tensor], bool]
+    normalized: Callable[[Tensor, Normalization], Tensor]
     separable: Callable[..., Moments]
     pointwise: Callable[[Tensor, Tensor], Moments]
     mixture: Callable[[Sequence[Term], Tensor], tuple[Tensor, ...]]
@@ -47,6 +49,7 @@ def portable_kernels() -> Kernels:
     return Kernels(
         "portable",
         lambda x: True,
+        portable.normalized,
         portable.separable,
         portable.pointwise,
         portable.mixture,
@@ -59,7 +62,7 @@ def portable_kernels() -> Kernels:
 def native_kernels() -> Kernels | None:
     """The kernels in C++, for fp32 and fp64 images on the CPU; None if they do not build.
 
-    A pointwise convolution is a matrix product already, so that one stays PyTorch's.
+    A pointwise convolution is a matrix product, which stays PyTorch's.
     """
     from nas.kernels import native
 
@@ -69,7 +72,9 @@ def native_kernels() -> Kernels | None:
         portable_kernels(),
         name="native",
         serves=_dense_image,
+        normalized=native.normalized,
         separable=native.separable,
+        pointwise=native.pointwise,
         mixture=native.mixture,
         max_pool=native.max_pool,
         avg_pool=native.avg_pool,

@@ -33,16 +33,21 @@ class Fusable(nn.Module, ABC):
         self.kernels = kernels
         self._stack: Stack | None = None
 
-    def forward(self, x: Tensor) -> Tensor:
-        """What the leaves make of ``x`` (N, C, ...)."""
+    def run(self, x: Tensor) -> Tensor:
+        """What the leaves make of ``x`` (N, C, ...), fused or plain."""
         if self.kernels is None or not self.kernels.usable():
             return self.plain(x)
         if self._stack is None:
             self._stack = Stack([self])
         follow = Follow()
-        value = self._stack(Input(x, follow), self.kernels.for_input(x)).settled(follow)
+        kernels = self.kernels.for_input(x)
+        value = self._stack(Input(x, follow), kernels).settled(follow, kernels)
         follow.apply()
         return value
+
+    def forward(self, x: Tensor) -> Any:
+        """What the leaves make of ``x`` (N, C, ...)."""
+        return self.run(x)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "kernels": None, "_stack": None}  # a copy has other parts

@@ -8,6 +8,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from nas.dataspec import DataSpec
+from nas.searchable.fusable import Chain
 from search_spaces.darts.cells import Cell, Cells, DerivedNode, DropPath, Plan, Site
 from search_spaces.heads import head_of
 from search_spaces.ops import conv, named, norm, operation
@@ -16,18 +17,17 @@ Stem = Literal["cifar", "imagenet"]
 MakeCell = Callable[[Site], Cell]
 
 
-class CifarStem(nn.Module):
+class CifarStem(Chain):
     """3x3 convolution to three times the channels; both cell inputs are its output."""
 
     def __init__(self, c_in: int, channels: int, dims: int) -> None:
-        super().__init__()
-        self.conv = conv(c_in, 3 * channels, 3, dims=dims)
-        self.norm = norm(3 * channels, dims=dims)
-        self.outputs = (3 * channels, 3 * channels)
+        width = 3 * channels
+        super().__init__(conv=conv(c_in, width, 3, dims=dims), norm=norm(width, dims=dims))
+        self.outputs = (width, width)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The same (N, 3 * channels, ...) twice, of the size of ``x``."""
-        y = self.norm(self.conv(x))
+        y = self.run(x)
         return y, y
 
 

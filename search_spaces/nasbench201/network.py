@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from nas.dataspec import DataSpec
 from nas.decision import Candidate
 from nas.searchable import MixedOp, Node, Nodes
+from nas.searchable.fusable import Chain
 from nas.searchable.node import SumOfEdges
 from nas.searchable.primitives import AvgPool, Zero
 from search_spaces.heads import head_of
@@ -128,7 +129,7 @@ class Network(nn.Module):
         super().__init__()
         dims = data.dims
         stem = conv(data.channels, channels, 3, dims=dims)
-        self.stem = named(conv=stem, norm=norm(channels, dims=dims))
+        self.stem = Chain(conv=stem, norm=norm(channels, dims=dims))
         made: list[nn.Module] = []
         for stage in range(STAGES):
             if stage:

@@ -6,7 +6,16 @@ backward pass. Ask `available` first: without a compiler there is nothing to cal
 
 from nas.kernels.native.build import available
 from nas.kernels.native.mixture import mixture
+from nas.kernels.native.normalization import normalized, pointwise
 from nas.kernels.native.pooling import avg_pool, max_pool
 from nas.kernels.native.separable import separable
 
-__all__ = ["available", "avg_pool", "max_pool", "mixture", "separable"]
+__all__ = [
+    "available",
+    "avg_pool",
+    "max_pool",
+    "mixture",
+    "normalized",
+    "pointwise",
+    "separable",
+]

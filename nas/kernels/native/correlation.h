@@ -2,31 +2,11 @@
 // of 2 is read from phases of the plane, so that every loop runs over dense rows.
 #pragma once
 
-#include "common.h"
+#include "geometry.h"
 
 constexpr int MAX_KERNEL = 7;
 constexpr int BLOCK = 8;     // rows that are accumulated at a time: as many as fit into registers
 constexpr Int ROW_STEP = 4;  // what is left of them is done by four
-
-// The fields of `shape`, as Python passes them, and what follows from them.
-struct Geometry {
-    Int batch, channels, edges, shared, height, width, kernel, stride, padding, dilation;
-    Int rows, cols, size, pixels;  // of y, and planes of y and x
-
-    explicit Geometry(const Int* shape) {
-        std::memcpy(this, shape, 10 * sizeof(Int));
-        const Int reach = dilation * (kernel - 1) + 1;
-        rows = (height + 2 * padding - reach) / stride + 1;
-        cols = (width + 2 * padding - reach) / stride + 1;
-        size = rows * cols;
-        pixels = height * width;
-    }
-    // A unit is what one thread does at a time: an image, of one edge unless all edges share it.
-    Int groups() const { return shared ? 1 : edges; }
-    Int edges_inside() const { return shared ? edges : 1; }
-    Int units() const { return batch * groups(); }
-    Int taps() const { return kernel * kernel; }
-};
 
 // A column of the kernel: taps one below the other.
 struct Column {

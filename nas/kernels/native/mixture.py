@@ -73,7 +73,7 @@ def _table(
 
 def _layout(term: Term) -> _Layout:
     channels = term.z.shape[1] // (1 if term.shared else len(term.edges))
-    return _Layout(term.edges, term.shared, term.through and term.mean is not None, channels)
+    return _Layout(term.edges, term.shared, term.through, channels)
 
 
 class _Mixture(torch.autograd.Function):

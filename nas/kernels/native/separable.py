@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from nas.kernels.native import build
+from nas.kernels.normalization import Normalization
 
 
 class _Settings(NamedTuple):
@@ -22,22 +23,22 @@ class _Settings(NamedTuple):
 
 def separable(
     x: Tensor,
-    mean: Tensor | None,
-    rstd: Tensor | None,
+    norm: Normalization | None,
     depthwise: Tensor,
     pointwise: Tensor,
     *,
     stride: int,
     dilation: int,
     edges: int,
-    through: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """What ``nas.kernels.portable.separable`` computes, in one pass for dense (N, C, H, W).
 
     Kernels of 1, 3, 5 or 7, strides and dilations of 1 or 2.
     """
     padding = dilation * (depthwise.shape[-1] - 1) // 2
-    settings = _Settings(stride, padding, dilation, edges, through and mean is not None)
+    through = norm is not None and norm.through
+    mean, rstd = (None, None) if norm is None else (norm.mean, norm.rstd)
+    settings = _Settings(stride, padding, dilation, edges, through)
     outputs = _Separable.apply(x, mean, rstd, depthwise, pointwise, settings)
     return cast("tuple[Tensor, Tensor, Tensor]", outputs)
 

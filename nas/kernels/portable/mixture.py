@@ -85,7 +85,7 @@ def _slice(z: Tensor, place: int, edges: int) -> Tensor:
 def _of_edge(term: Term, z: Tensor, place: int) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """What one edge reads of a term."""
     part = z if term.shared else _slice(z, place, len(term.edges))
-    mean, rstd = term.mean, term.rstd
+    mean, rstd = term.moments()
     if mean is None or rstd is None:
         return part, None, None
     if mean.numel() != part.shape[1]:

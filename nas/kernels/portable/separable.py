@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
+from nas.kernels.normalization import Normalization
 from nas.kernels.portable.channels import moments
 from nas.kernels.portable.depthwise import depthwise as depthwise_conv
 from nas.kernels.portable.normalized import normalized
@@ -14,35 +15,31 @@ _CONV = {1: F.conv1d, 2: F.conv2d}
 
 def separable(
     x: Tensor,
-    mean: Tensor | None,
-    rstd: Tensor | None,
+    norm: Normalization | None,
     depthwise: Tensor,
     pointwise: Tensor,
     *,
     stride: int,
     dilation: int,
     edges: int,
-    through: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """``pointwise(depthwise(relu((x - mean) * rstd)))`` for each edge, and its moments.
+    """``pointwise(depthwise(relu(norm(x))))`` for each edge, and its moments.
 
     Args:
         x: (N, C, ...), read by all edges, or (N, edges * C, ...), edge-major.
-        mean: of the normalization, one number per channel of ``x``; None leaves it out.
-        rstd: one over the standard deviation, likewise.
+        norm: of ``x``, without weight and bias; None leaves it out.
         depthwise: (edges * C, 1, k, ...), k odd; padded so that stride 1 keeps the size.
         pointwise: (edges * C, C, 1, ...).
         stride: of the depthwise convolution, as is ``dilation``.
         dilation: spacing of its taps.
         edges: how many.
-        through: whether mean and rstd are statistics of ``x``; their gradient is then part of its.
 
     Returns:
         The value (N, edges * C, ... / stride), and its mean and biased variance per channel, which
         are outside the graph.
     """
-    if mean is not None and rstd is not None:
-        x = normalized(x, mean, rstd, through)
+    if norm is not None:
+        x = normalized(x, norm)
     a = F.relu(x)
     if a.shape[1] != depthwise.shape[0]:
         a = a.repeat(1, edges, *([1] * (a.dim() - 2)))

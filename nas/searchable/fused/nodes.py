@@ -183,11 +183,11 @@ def _alike(edges: Sequence[Edge]) -> list[list[Edge]]:
 
 def _term(candidate: Candidate, given: Input, kernels: Kernels) -> Term:
     value = candidate.stack(given, kernels)
-    if not value.norms:
-        return Term(value.z, None, None, False, candidate.places, value.shared)
-    found = statistics(value, given.follow)
-    places, shared = candidate.places, value.shared
-    return Term(value.z, found.mean, found.rstd, found.through, places, shared)
+    if value.norms and not value.norms[0].affine:
+        norm = statistics(value, given.follow)
+        return Term(value.z, norm, candidate.places, value.shared)
+    z = value.settled(given.follow, kernels)
+    return Term(z, None, candidate.places, value.still_shared(z))
 
 
 def _row(weights: Weights, edge: Edge) -> Tensor:
@@ -205,7 +205,7 @@ def _joined(
         return value
     if around[0][1] is None:
         return merged(value, total([rest for rest, _ in around]))
-    terms = [Term(rest, None, None, False, (0,), True) for rest, _ in around]
+    terms = [Term(rest, None, (0,), True) for rest, _ in around]
     weights = torch.stack([weight for _, weight in around if weight is not None])
     (rest,) = kernels.mixture(terms, weights.unsqueeze(0))
     return merged(value, rest)

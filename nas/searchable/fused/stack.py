@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nas.kernels import Kernels
-from nas.searchable.fused.value import Follow, Norm, Value, repeated, statistics
+from nas.searchable.fused.value import Follow, Norm, Value, joined, repeated, statistics
 from nas.searchable.primitives import Halves, Pool, Zero, shifted
 
 _CONV = {1: F.conv1d, 2: F.conv2d}
@@ -84,8 +84,9 @@ class Stack:
                 yield partial(_run_separable, columns[place + 1], columns[place + 2])
                 place += 3
                 continue
-            if _relu_pointwise(columns[place : place + 2]):
-                yield partial(_run_pointwise, columns[place + 1])
+            run = _after_relu(columns[place : place + 2])
+            if run is not None:
+                yield partial(run, columns[place + 1])
                 place += 2
                 continue
             yield self._single(columns[place])
@@ -101,8 +102,6 @@ class Stack:
             return partial(_run_convolution, column)
         elif type(first) in _NORMS and _followed(cast(Norm, first)):
             return partial(_run_norm, column)
-        elif type(first) is Halves and _plain_convolution(first.conv1):
-            return partial(_run_halves, column)
         elif isinstance(first, Pool):
             return partial(_run_pool, first)
         self.plain.append(type(first).__name__)
@@ -112,44 +111,50 @@ class Stack:
 def _run_relu(value: Value, given: Input, kernels: Kernels) -> Value:
     if value.z is given.x and not value.norms:
         return Value(given.relu(), value.edges, shared=True)
-    z = value.settled(given.follow)
-    return Value(F.relu(z), value.edges, value.shared and z.shape == value.z.shape)
+    z = value.settled(given.follow, kernels)
+    return Value(F.relu(z), value.edges, value.still_shared(z))
 
 
 def _run_separable(
     depthwise: Column, pointwise: Column, value: Value, given: Input, kernels: Kernels
 ) -> Value:
     """ReLU, depthwise and pointwise convolution, with the normalization open before them."""
-    found = statistics(value, given.follow) if value.norms else None
-    z = value.z
-    if found is not None and found.mean.numel() != z.shape[1]:
-        z = repeated(z, value.edges)
+    z, norm = value.z, None
+    if value.norms and value.norms[0].affine:
+        z = value.settled(given.follow, kernels)
+    elif value.norms:
+        norm = statistics(value, given.follow)
+        if len(norm.mean) != z.shape[1]:
+            z = repeated(z, value.edges)
     first = cast(nn.Conv2d, depthwise[0])
     y, mean, var = kernels.separable(
         z,
-        None if found is None else found.mean,
-        None if found is None else found.rstd,
+        norm,
         _weights(depthwise),
         _weights(pointwise),
         stride=first.stride[0],
         dilation=first.dilation[0],
         edges=value.edges,
-        through=found is not None and found.through,
     )
     return Value(y, value.edges, shared=False, moments=(mean, var))
 
 
 def _run_pointwise(column: Column, value: Value, given: Input, kernels: Kernels) -> Value:
-    """ReLU and a pointwise convolution, one matrix product where all edges read one input."""
-    if not value.shared and value.edges > 1:
-        return _run_convolution(column, _run_relu(value, given, kernels), given, kernels)
-    weight = _weights(column).flatten(1)
-    y, mean, var = kernels.pointwise(value.settled(given.follow), weight)
-    return Value(y, value.edges, shared=False, moments=(mean, var))
+    return _products(column, value.settled(given.follow, kernels), value.edges, kernels)
+
+
+def _products(column: Column, z: Tensor, edges: int, kernels: Kernels) -> Value:
+    """ReLU and the pointwise convolutions of all edges, one product where they read one input."""
+    weight = _weights(column)
+    if z.shape[1] == weight.shape[1]:
+        y, mean, var = kernels.pointwise(z, weight.flatten(1))
+        return Value(y, edges, shared=False, moments=(mean, var))
+    conv: Any = _CONV[z.dim() - 2]
+    return Value(conv(F.relu(z), weight, groups=edges), edges, shared=False)
 
 
 def _run_convolution(column: Column, value: Value, given: Input, kernels: Kernels) -> Value:
-    z = value.settled(given.follow)
+    z = value.settled(given.follow, kernels)
     return Value(_convolved(column, z, value.edges), value.edges, shared=False)
 
 
@@ -173,38 +178,60 @@ def _convolved(column: Column, z: Tensor, edges: int) -> Tensor:
 
 
 def _run_halves(column: Column, value: Value, given: Input, kernels: Kernels) -> Value:
-    halves = cast(tuple[Halves, ...], column)
-    z, edges = value.settled(given.follow), value.edges
-    first = _convolved(tuple(half.conv1 for half in halves), z, edges)
-    second = _convolved(tuple(half.conv2 for half in halves), shifted(z), edges)
-    n, _, *size = first.shape
-    sides = [side.view(n, edges, -1, *size) for side in (first, second)]
-    return Value(torch.cat(sides, 2).flatten(1, 2), edges, shared=False)
+    """ReLU and two pointwise convolutions of stride 2 side by side."""
+    halves, edges = cast(tuple[Halves, ...], column), value.edges
+    z = value.settled(given.follow, kernels)
+    sides = [
+        _products(convs, _every_second(x), edges, kernels)
+        for convs, x in zip(
+            (tuple(half.conv1 for half in halves), tuple(half.conv2 for half in halves)),
+            (z, shifted(z)),
+            strict=True,
+        )
+    ]
+    y = _side_by_side([side.z for side in sides], edges)
+    moments = [side.moments for side in sides if side.moments is not None]
+    if not moments:
+        return Value(y, edges, shared=False)
+    mean, var = (
+        _side_by_side([each.unsqueeze(0) for each in part], edges)[0]
+        for part in zip(*moments, strict=True)
+    )
+    return Value(y, edges, shared=False, moments=(mean, var))
+
+
+def _side_by_side(sides: Sequence[Tensor], edges: int) -> Tensor:
+    """The channels (N, edges * C, ...) of two values next to each other for every edge."""
+    n, _, *size = sides[0].shape
+    return torch.cat([side.view(n, edges, -1, *size) for side in sides], 2).flatten(1, 2)
+
+
+def _every_second(x: Tensor) -> Tensor:
+    picked = x[..., ::2] if x.dim() == 3 else x[..., ::2, ::2]
+    return picked.contiguous()
 
 
 def _run_norm(column: Column, value: Value, given: Input, kernels: Kernels) -> Value:
     norms = cast(tuple[Norm, ...], column)
     if value.norms:
-        z = value.settled(given.follow)
-        shared = value.shared and z.shape == value.z.shape
-        return Value(z, value.edges, shared, norms)
+        z = value.settled(given.follow, kernels)
+        return Value(z, value.edges, value.still_shared(z), norms)
     return Value(value.z, value.edges, value.shared, norms, value.moments)
 
 
 def _run_pool(pool: Pool, value: Value, given: Input, kernels: Kernels) -> Value:
-    z = value.settled(given.follow)
+    z = value.settled(given.follow, kernels)
     y, mean, var = pool.pooled(z, kernels)
-    shared = value.shared and z.shape == value.z.shape
-    return Value(y, value.edges, shared, moments=(mean, var))
+    return Value(y, value.edges, value.still_shared(z), moments=(mean, var))
 
 
 def _run_plain(column: Column, value: Value, given: Input, kernels: Kernels) -> Value:
-    pairs = zip(column, value.split(given.follow), strict=True)
+    pairs = zip(column, value.split(given.follow, kernels), strict=True)
     return Value(torch.cat([module(x) for module, x in pairs], 1), value.edges, shared=False)
 
 
 def _weights(column: Column) -> Tensor:
-    return torch.cat([cast(nn.Conv2d, module).weight for module in column])
+    return joined([cast(nn.Conv2d, module).weight for module in column])
 
 
 def _leaves(module: nn.Module) -> Iterator[nn.Module]:
@@ -236,20 +263,22 @@ def _plain_convolution(module: nn.Module) -> bool:
 
 
 def _followed(norm: Norm) -> bool:
-    """Whether its statistics are of the usual kind; an affine one runs plain."""
-    return not norm.affine and norm.momentum is not None
+    """Whether its statistics are of the usual kind."""
+    return norm.momentum is not None
 
 
-def _relu_pointwise(columns: Sequence[Column]) -> bool:
-    """Whether the columns are a ReLU and a pointwise convolution."""
+def _after_relu(columns: Sequence[Column]) -> Callable[..., Value] | None:
+    """What runs a ReLU and a pointwise convolution, or a pair of stride 2, if these are such."""
     if len(columns) < 2 or not all(_alike(column) for column in columns):
-        return False
-    relu, pointwise = (column[0] for column in columns)
-    return (
-        type(relu) is nn.ReLU
-        and type(pointwise) in _CONVS
-        and _is_pointwise(cast(nn.Conv2d, pointwise))
-    )
+        return None
+    relu, second = (column[0] for column in columns)
+    if type(relu) is not nn.ReLU:
+        return None
+    if type(second) in _CONVS and _is_pointwise(second, 1):
+        return _run_pointwise
+    if type(second) is Halves and all(_is_pointwise(c, 2) for c in (second.conv1, second.conv2)):
+        return _run_halves
+    return None
 
 
 def _separable(columns: Sequence[Column]) -> bool:
@@ -263,7 +292,7 @@ def _separable(columns: Sequence[Column]) -> bool:
         return False
     first, second = cast(nn.Conv2d, depthwise), cast(nn.Conv2d, pointwise)
     square = second.in_channels == second.out_channels == first.out_channels
-    return _is_depthwise(first) and _is_pointwise(second) and square
+    return _is_depthwise(first) and _is_pointwise(second, 1) and square
 
 
 def _is_depthwise(conv: nn.Conv2d) -> bool:
@@ -279,8 +308,9 @@ def _is_depthwise(conv: nn.Conv2d) -> bool:
     return square and same and channels and usual and conv.bias is None
 
 
-def _is_pointwise(conv: nn.Conv2d) -> bool:
-    if isinstance(conv.padding, str):
+def _is_pointwise(conv: nn.Module, stride: int) -> bool:
+    if type(conv) not in _CONVS or isinstance(cast(nn.Conv2d, conv).padding, str):
         return False
-    plain = {*conv.kernel_size, *conv.stride, *conv.dilation, conv.groups} == {1}
-    return plain and {*conv.padding} == {0} and conv.bias is None
+    conv = cast(nn.Conv2d, conv)
+    plain = {*conv.kernel_size, *conv.dilation, conv.groups} == {1}
+    return plain and {*conv.stride} == {stride} and {*conv.padding} == {0} and conv.bias is None

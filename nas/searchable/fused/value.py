@@ -9,10 +9,11 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from nas.kernels import Kernels, Normalization
 from nas.kernels.portable.channels import moments
-from nas.kernels.portable.normalized import normalized
 
 Norm = nn.BatchNorm1d | nn.BatchNorm2d
+_AFFINE = ("weight", "bias")
 
 
 class Follow:
@@ -50,15 +51,6 @@ def _by_edge(values: Tensor, norms: Sequence[Any]) -> Sequence[Tensor]:
 
 
 @dataclass(frozen=True)
-class Statistics:
-    """Mean and one over the standard deviation per channel; ``through`` if they are the batch's."""
-
-    mean: Tensor
-    rstd: Tensor
-    through: bool
-
-
-@dataclass(frozen=True)
 class Value:
     """One tensor for all edges.
 
@@ -75,21 +67,23 @@ class Value:
     norms: tuple[Norm, ...] = ()
     moments: tuple[Tensor, Tensor] | None = None
 
-    def settled(self, follow: Follow) -> Tensor:
+    def settled(self, follow: Follow, kernels: Kernels) -> Tensor:
         """The value with its normalization applied, (N, edges * C, ...) or shared (N, C, ...)."""
         if not self.norms:
             return self.z
-        found = statistics(self, follow)
-        z = self.z
-        if found.mean.numel() != z.shape[1]:  # one input, but every edge has statistics of its own
+        found, z = statistics(self, follow), self.z
+        if len(found.mean) != z.shape[1]:  # one input, but every edge has numbers of its own
             z = repeated(z, self.edges)
-        return normalized(z, found.mean, found.rstd, found.through)
+        return kernels.normalized(z, found)
 
-    def split(self, follow: Follow) -> Sequence[Tensor]:
+    def split(self, follow: Follow, kernels: Kernels) -> Sequence[Tensor]:
         """The settled value of every edge, (N, C, ...) each."""
-        z = self.settled(follow)
-        same = self.shared and z.shape[1] == self.z.shape[1]
-        return [z] * self.edges if same else z.chunk(self.edges, 1)
+        z = self.settled(follow, kernels)
+        return [z] * self.edges if self.still_shared(z) else z.chunk(self.edges, 1)
+
+    def still_shared(self, settled: Tensor) -> bool:
+        """Whether all edges read one tensor even now."""
+        return self.shared and settled.shape[1] == self.z.shape[1]
 
 
 def repeated(z: Tensor, edges: int) -> Tensor:
@@ -97,17 +91,22 @@ def repeated(z: Tensor, edges: int) -> Tensor:
     return z.repeat(1, edges, *([1] * (z.dim() - 2)))
 
 
-def statistics(value: Value, follow: Follow) -> Statistics:
-    """What the open normalizations of ``value`` subtract and multiply by.
+def joined(parts: Sequence[Tensor]) -> Tensor:
+    """The concatenation along the first axis, without a copy of a single part."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
+
+
+def statistics(value: Value, follow: Follow) -> Normalization:
+    """What the open normalizations of ``value`` subtract, multiply by and add.
 
     While training they are to follow the batch's statistics, as the modules themselves would.
     """
     norms, z = value.norms, value.z
     first = norms[0]
     if not first.training and first.running_mean is not None:
-        mean = torch.cat([cast(Tensor, norm.running_mean) for norm in norms])
-        var = torch.cat([cast(Tensor, norm.running_var) for norm in norms])
-        return Statistics(mean, torch.rsqrt(var + first.eps), False)
+        mean = joined([cast(Tensor, norm.running_mean) for norm in norms])
+        var = joined([cast(Tensor, norm.running_var) for norm in norms])
+        return _affine(norms, Normalization(mean, torch.rsqrt(var + first.eps), False))
     count = z.numel() // z.shape[1]
     if count == 1:
         raise ValueError(
@@ -117,4 +116,15 @@ def statistics(value: Value, follow: Follow) -> Statistics:
     mean, var = moments(z) if value.moments is None else value.moments
     if first.running_mean is not None:
         follow.add(norms, mean, var, count)
-    return Statistics(mean, torch.rsqrt(var + first.eps), True)
+    return _affine(norms, Normalization(mean, torch.rsqrt(var + first.eps), True))
+
+
+def _affine(norms: Sequence[Norm], found: Normalization) -> Normalization:
+    """With weights and biases, for which a shared value needs its statistics once per edge."""
+    if not norms[0].affine:
+        return found
+    weight, bias = (joined([getattr(norm, name) for norm in norms]) for name in _AFFINE)
+    mean, rstd = found.mean, found.rstd
+    if len(mean) != len(weight):
+        mean, rstd = (values.repeat(len(norms)) for values in (mean, rstd))
+    return Normalization(mean, rstd, found.through, weight, bias)

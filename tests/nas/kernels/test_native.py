@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nas.kernels import Term
+from nas.kernels import Normalization, Term
 from nas.kernels.native import available, avg_pool, build, max_pool, mixture, separable
 
 EPSILON = 1e-5
@@ -94,6 +95,23 @@ CASES = [
     Case(size=(1, 1), norm="constant"),
     Case(size=(3, 40), channels=2),
 ]
+# Planes for which the lanes of a vector are images: every width, kernel, stride and dilation.
+SMALL = [
+    Case(
+        size=((8, 4, 2, 3, 1)[i % 5], width),
+        batch=(9, 4, 17, 1, 8)[i % 5],
+        channels=(5, 8, 1)[i % 3],
+        edges=(2, 1)[i % 2],
+        shared=i % 4 < 2,
+        kernel=kernel,
+        stride=stride,
+        dilation=dilation,
+        norm=("through", "none", "constant")[i % 3],
+    )
+    for i, (width, kernel, stride, dilation) in enumerate(
+        itertools.product((2, 4, 8), (3, 5), (1, 2), (1, 2))
+    )
+]
 
 
 def padding_of(case: Case) -> int:
@@ -123,11 +141,11 @@ def native_separable(
     x: Tensor, depthwise: Tensor, pointwise: Tensor, case: Case
 ) -> tuple[Tensor, Tensor, Tensor]:
     through = case.norm == "through"
-    mean, rstd = (None, None) if case.norm == "none" else statistics(x.detach(), through)
+    norm = None
+    if case.norm != "none":
+        norm = Normalization(*statistics(x.detach(), through), through)
     sizes = {"stride": case.stride, "dilation": case.dilation}
-    return separable(
-        x, mean, rstd, depthwise, pointwise, **sizes, edges=case.edges, through=through
-    )
+    return separable(x, norm, depthwise, pointwise, **sizes, edges=case.edges)
 
 
 def leaves(tensors: Sequence[Tensor], wanted: Sequence[bool] = ()) -> list[Tensor]:
@@ -137,7 +155,7 @@ def leaves(tensors: Sequence[Tensor], wanted: Sequence[bool] = ()) -> list[Tenso
 
 @built
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", [*CASES, *SMALL], ids=str)
 def test_separable(case: Case, dtype: torch.dtype) -> None:
     inputs = separable_inputs(case, torch.float64)
     theirs = leaves(inputs)
@@ -160,7 +178,9 @@ def test_separable(case: Case, dtype: torch.dtype) -> None:
 
 @built
 @pytest.mark.parametrize("wanted", [(1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 1, 1), (1, 0, 1)])
-@pytest.mark.parametrize("case", [Case(), Case(shared=False, stride=2)], ids=str)
+@pytest.mark.parametrize(
+    "case", [Case(), Case(shared=False, stride=2), Case(size=(4, 4), shared=False)], ids=str
+)
 def test_separable_computes_the_gradients_that_are_needed(
     case: Case, wanted: tuple[int, ...]
 ) -> None:
@@ -176,8 +196,8 @@ def test_separable_computes_the_gradients_that_are_needed(
 
 @built
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_the_same_bits_twice(threads: int) -> None:
-    case = Case(size=(16, 16), batch=7)
+@pytest.mark.parametrize("case", [Case(size=(16, 16), batch=7), Case(size=(8, 8), batch=20)])
+def test_the_same_bits_twice(threads: int, case: Case) -> None:
     inputs = separable_inputs(case, torch.float32)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -187,7 +207,8 @@ def test_the_same_bits_twice(threads: int) -> None:
             tensors = leaves(inputs)
             y, mean, variance = native_separable(*tensors, case)
             pooled = max_pool(y, 1)
-            term = Term(pooled[0], *pooled[1:], through=True, edges=(0, 1, 2), shared=False)
+            norm = Normalization(*pooled[1:], through=True)
+            term = Term(pooled[0], norm, edges=(0, 1, 2), shared=False)
             weights = torch.ones(3, 1, requires_grad=True)
             sum(out.square().sum() for out in mixture([term], weights)).backward()
             results.append([y, mean, variance, *pooled, weights.grad, *(t.grad for t in tensors)])
@@ -197,15 +218,15 @@ def test_the_same_bits_twice(threads: int) -> None:
 
 
 @built
-def test_nan_is_not_hidden() -> None:
-    x = torch.randn(2, 4, 8, 8)
+@pytest.mark.parametrize("size", [(8, 8), (16, 9)], ids=str)
+def test_nan_is_not_hidden(size: tuple[int, int]) -> None:
+    x = torch.randn(2, 4, *size)
     x[0, 1, 3, 4] = float("nan")
     weights = torch.randn(4, 1, 3, 3), torch.randn(4, 4, 1, 1)
-    sizes = {"stride": 1, "dilation": 1, "edges": 1, "through": False}
-    y, mean, _ = separable(x, None, None, *weights, **sizes)
+    y, mean, _ = separable(x, None, *weights, stride=1, dilation=1, edges=1)
     assert y.isnan().sum() == 4 * 9
     assert mean.isnan().all()
-    (out,) = mixture([Term(x, None, None, False, (0,), True)], torch.ones(1, 1))
+    (out,) = mixture([Term(x, None, (0,), True)], torch.ones(1, 1))
     assert out.isnan().equal(x.isnan())
     for pool, plain in ((max_pool, plain_max), (avg_pool, plain_average)):
         assert pool(x, 1)[0].isnan().equal(plain(x, 1).isnan())
@@ -270,11 +291,12 @@ KINDS = [
 def term_of(kind: Kind, z: Tensor, source: Tensor) -> Term:
     """A term of ``z`` with the moments of ``source`` (``z`` with its graph, or without)."""
     if kind.norm == "none":
-        return Term(z, None, None, False, kind.edges, kind.shared)
+        return Term(z, None, kind.edges, kind.shared)
     mean, rstd = statistics(source, kind.norm == "through")
     if kind.norm == "constant per edge":
         mean, rstd = torch.cat([mean, mean + 1]), torch.cat([rstd, rstd * 2])
-    return Term(z, mean, rstd, kind.norm == "through", kind.edges, kind.shared)
+    norm = Normalization(mean, rstd, kind.norm == "through")
+    return Term(z, norm, kind.edges, kind.shared)
 
 
 def plain_mixture(terms: Sequence[Term], weights: Tensor, channels: int) -> list[Tensor]:
@@ -287,9 +309,7 @@ def plain_mixture(terms: Sequence[Term], weights: Tensor, channels: int) -> list
             at = term.edges.index(e) * channels
             own = slice(at, at + channels)
             z = term.z if term.shared else term.z[:, own]
-            moments = [
-                m if m is None or m.numel() == channels else m[own] for m in (term.mean, term.rstd)
-            ]
+            moments = [m if m is None or m.numel() == channels else m[own] for m in term.moments()]
             out = out + weights[e, t] * normalized(z, *moments)
         outputs.append(out)
     return outputs
@@ -333,7 +353,7 @@ def test_mixture_of_far_off_values_loses_nothing() -> None:
         (tensor,) = leaves([z.to(dtype)])
         weights = torch.ones(1, 1, dtype=dtype, requires_grad=True)
         mean, rstd = statistics(z.to(torch.float32).double(), through=True)
-        term = Term(tensor, mean.to(dtype), rstd.to(dtype), True, (0,), True)
+        term = Term(tensor, Normalization(mean.to(dtype), rstd.to(dtype), True), (0,), True)
         mixture([term], weights)[0].backward(g.to(dtype))
         assert weights.grad is not None
         found.append((tensor.grad, weights.grad))
@@ -348,7 +368,8 @@ def test_mixture_computes_the_gradients_that_are_needed(needs: tuple[bool, bool]
     found = []
     for wanted in ((True, True), needs):
         z, weights = leaves(values, wanted)
-        term = Term(z, *statistics(z.detach(), True), True, (0, 1), False)
+        norm = Normalization(*statistics(z.detach(), True), True)
+        term = Term(z, norm, (0, 1), False)
         sum(out.square().sum() for out in mixture([term], weights)).backward()
         found.append((z.grad, weights.grad))
     for every, some, flag in zip(*found, needs, strict=True):

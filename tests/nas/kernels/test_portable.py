@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nas.kernels import Kernels, Term, native_kernels, portable_kernels
+from nas.kernels import Kernels, Normalization, Term, native_kernels, portable_kernels
 from nas.kernels.portable.channels import moments
 
 
@@ -58,13 +58,12 @@ def test_separable(
     def fused() -> Tensor:
         value, _, _ = kernels.separable(
             x,
-            *statistics(x),
+            Normalization(*statistics(x), True),
             depthwise,
             pointwise,
             stride=stride,
             dilation=dilation,
             edges=edges,
-            through=True,
         )
         return value
 
@@ -116,10 +115,10 @@ def test_a_mixture_of_every_kind_of_term(kernels: Kernels) -> None:
 
     def fused() -> Tensor:
         terms = [
-            Term(own, *statistics(own), True, (0, 1, 2), False),
-            Term(shared, *statistics(shared), True, (0, 1, 2), True),
-            Term(some, *statistics(some), True, (0, 2), False),
-            Term(bare, None, None, False, (1, 2), True),
+            Term(own, Normalization(*statistics(own), True), (0, 1, 2), False),
+            Term(shared, Normalization(*statistics(shared), True), (0, 1, 2), True),
+            Term(some, Normalization(*statistics(some), True), (0, 2), False),
+            Term(bare, None, (1, 2), True),
         ]
         return torch.stack(kernels.mixture(terms, weights))
 
@@ -133,3 +132,40 @@ def test_a_mixture_of_every_kind_of_term(kernels: Kernels) -> None:
         return torch.stack(out)
 
     same(fused, plain, own, shared, some, bare, weights)
+
+
+@pytest.mark.parametrize("size", [(6, 6), (2, 2), (1, 3)])
+@pytest.mark.parametrize("through", [True, False])
+@pytest.mark.parametrize("affine", [True, False])
+def test_normalized(kernels: Kernels, size: tuple[int, int], through: bool, affine: bool) -> None:
+    z, weight, bias = random(5, 4, *size), random(4), random(4)
+    leaves = (z, weight, bias) if affine else (z,)
+    constants = torch.linspace(-0.5, 0.7, 4).double(), torch.linspace(0.6, 1.9, 4).double()
+    mean, rstd = statistics(z) if through else constants
+    given = (weight, bias) if affine else (None, None)
+
+    def ours() -> Tensor:
+        return kernels.normalized(z, Normalization(mean, rstd, through, *given))
+
+    def plain() -> Tensor:
+        if through:
+            return F.batch_norm(z, None, None, *given, training=True, eps=1e-5)
+        return F.batch_norm(z, mean, rstd**-2, *given, training=False, eps=0.0)
+
+    same(ours, plain, *leaves)
+
+
+def test_pointwise_and_its_moments(kernels: Kernels) -> None:
+    x, weight = random(3, 5, 4, 7), random(6, 5)
+    value, mean, var = kernels.pointwise(x, weight)
+    expected = F.conv2d(F.relu(x), weight[:, :, None, None])
+    same(
+        lambda: kernels.pointwise(x, weight)[0],
+        lambda: F.conv2d(F.relu(x), weight[:, :, None, None]),
+        x,
+        weight,
+    )
+    exact = torch.var_mean(expected, (0, 2, 3), correction=0)
+    assert torch.allclose(var, exact[0])
+    assert torch.allclose(mean, exact[1])
+    assert torch.allclose(value, expected)
