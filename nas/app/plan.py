@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from nas.app.extend import begun
 from nas.app.naming import chosen
 from nas.app.stages import missing
 from nas.app.stages.search import validation
-from nas.build import Parts, data_source
+from nas.build import Parts, Retraining, data_source
 from nas.data import Batches
 from nas.engine.checkpoint import Checkpointer, Loaded
 from nas.engine.device import peak_memory, set_threads
@@ -29,6 +29,7 @@ from nas.strategies import Phase
 
 TIMED = 10
 WARM = 2
+NETWORKS = 4  # random ones whose retraining is timed
 
 
 @dataclass(frozen=True)
@@ -168,13 +169,19 @@ def _steps(epochs: int, left: int, done: Done) -> str:
 
 def _retrain(parts: Parts) -> Estimate:
     generator = torch.Generator().manual_seed(derive_seed(parts.cfg.seed, "plan"))
-    job = parts.retraining(parts.space.network(sample(parts.space, generator)))
-    stream = job.streams["train"]
+    timed = []
+    for _ in range(NETWORKS):  # genotypes differ in time by a factor of two
+        job = parts.retraining(parts.space.network(sample(parts.space, generator)))
+        timed.append(_timed(partial(_retraining_step, job)))
     networks = 1 + int(parts.cfg.trainer.random_networks)
-    steps = job.epochs * len(stream)
-    duration = _timed(lambda: job.update.step(stream.batch(0, 0))) * steps * networks
+    steps = job.epochs * len(job.streams["train"])
+    duration = mean(timed) * steps * networks
     text = f"{networks} networks, {job.epochs} epochs, {steps} steps each, {seconds(duration)}"
     return Estimate(text, duration, peak_memory(parts.device))
+
+
+def _retraining_step(job: Retraining) -> None:
+    job.update.step(job.streams["train"].batch(0, 0))
 
 
 def _timed(step: Callable[[], Any]) -> float:

@@ -8,7 +8,8 @@ numbers; the auxiliary head, which inference never runs, is left out of both.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,7 @@ from nas.supernet import Supernet
 
 COUNTING_RULE = "MACs: convolutions and linear layers, one input; parameters without auxiliary head"
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
+_KEEP_SHAPE = (nn.BatchNorm1d, nn.BatchNorm2d, nn.ReLU)
 
 
 def count_parameters(net: nn.Module) -> int:
@@ -56,7 +58,7 @@ def macs_by_module(net: nn.Module, input_shape: Sequence[int]) -> dict[nn.Module
     modes = {module: module.training for module in net.modules()}
     net.eval()
     try:
-        with torch.no_grad(), plain_execution(net):
+        with torch.no_grad(), plain_execution(net), _shapes_alone(net, device):
             net(torch.zeros(1, *input_shape, device=device))
     finally:
         for module, mode in modes.items():
@@ -64,6 +66,26 @@ def macs_by_module(net: nn.Module, input_shape: Sequence[int]) -> dict[nn.Module
         for handle in handles:
             handle.remove()
     return counts
+
+
+@contextmanager
+def _shapes_alone(net: nn.Module, device: torch.device) -> Iterator[None]:
+    """On the meta device, modules that keep the shape pass their input on.
+
+    There PyTorch derives shapes of these in Python, which takes seconds for a whole supernet.
+    """
+    kept = [m for m in net.modules() if isinstance(m, _KEEP_SHAPE)] if device.type == "meta" else []
+    for module in kept:
+        module.__dict__["forward"] = _passed_on
+    try:
+        yield
+    finally:
+        for module in kept:
+            del module.__dict__["forward"]
+
+
+def _passed_on(x: Tensor) -> Tensor:
+    return x
 
 
 def _macs(module: nn.Module, output: Tensor) -> float:
@@ -86,7 +108,7 @@ class _AllOpen(nn.Module):
         device = next((p.device for p in net.parameters()), torch.device("cpu"))
         self.arch = {
             name: Weights(
-                torch.ones(d.groups, len(d), device=device) / len(d), tuple(range(len(d)))
+                torch.full((d.groups, len(d)), 1 / len(d), device=device), tuple(range(len(d)))
             )
             for name, d in self.supernet.decisions.items()
         }

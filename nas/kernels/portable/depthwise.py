@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from nas.kernels.portable.channels import channel_sums
 
 _CONV = {1: F.conv1d, 2: F.conv2d}
+ROWS_UP_TO = 16  # width of planes; products of whole rows compute more than is wanted
 
 
 class Depthwise(torch.autograd.Function):
@@ -37,7 +38,8 @@ class Depthwise(torch.autograd.Function):
             axes = tuple(range(2, weight.dim()))
             gx, slow[0] = _depthwise(g, weight.flip(axes), 1, dilation), False
         if slow[1] and stride == 1 and (dilation > 1 or weight.shape[-1] > 3):
-            gw, slow[1] = _by_taps(x, g, weight, dilation), False
+            by = _by_rows if x.dim() == 4 and x.shape[-1] <= ROWS_UP_TO else _by_taps
+            gw, slow[1] = by(x, g, weight, dilation), False
         if slow[0] or slow[1]:
             dims = weight.dim() - 2
             found = torch.ops.aten.convolution_backward(
@@ -82,4 +84,25 @@ def _by_taps(x: Tensor, g: Tensor, weight: Tensor, dilation: int) -> Tensor:
         for axis, place in enumerate(tap):
             shifted = shifted.narrow(axis + 2, place * dilation, g.shape[axis + 2])
         taps.append(channel_sums(shifted * g))
+    return torch.stack(taps, 1).view_as(weight)
+
+
+def _by_rows(x: Tensor, g: Tensor, weight: Tensor, dilation: int) -> Tensor:
+    """The same by products of all rows of ``g`` with those of ``x`` that a row of taps reads.
+
+    The diagonals of a product hold the taps. Rows of zeros keep the images apart.
+    """
+    (n, c, height, width), kernel = x.shape, weight.shape[-1]
+    padding, taps = _padding(weight, dilation), []
+    rows = n * (height + 2 * padding)
+    padded = F.pad(x, [padding] * 4).transpose(0, 1).reshape(c, rows, -1)
+    gradient = F.pad(g, [0, 0, 0, 2 * padding]).transpose(0, 1).reshape(c, rows, width)
+    used = rows - 2 * padding
+    gradient = gradient[:, :used].transpose(1, 2)
+    for row in range(kernel):
+        start = row * dilation
+        product = torch.bmm(gradient, padded[:, start : start + used])  # (C, width, padded width)
+        step = product.stride(1) + 1
+        diagonals = product.as_strided((c, width, kernel), (product.stride(0), step, dilation))
+        taps.append(diagonals.sum(1))
     return torch.stack(taps, 1).view_as(weight)

@@ -44,31 +44,60 @@ class Mixture(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of the weights and of every ``z``, those that are needed."""
-        terms, weights, zs = ctx.terms, ctx.weights, ctx.saved_tensors
-        gweights = torch.zeros_like(weights)
+        weights, g = ctx.weights, g.contiguous()
+        gweights = torch.zeros_like(weights) if ctx.needs_input_grad[1] else None
         found: list[Tensor | None] = []
-        for t, (term, z) in enumerate(zip(terms, zs, strict=True)):
-            gz = torch.zeros_like(z) if term.shared else torch.empty_like(z)
-            for place, edge in enumerate(term.edges):
-                part, mean, rstd = _of_edge(term, z, place)
-                weight, upstream = weights[edge, t], g[:, edge]
-                if mean is None or rstd is None:
-                    gpart, along = upstream * weight, None
-                    if ctx.needs_input_grad[1]:
-                        along = channel_sums(upstream * part)
-                else:
-                    scale = weight.expand_as(mean)
-                    gpart, along = normalization_gradient(
-                        upstream, part, mean, rstd, scale, term.through
-                    )
-                if along is not None:
-                    gweights[edge, t] = along.sum()
-                if term.shared:
-                    gz += gpart
-                else:
-                    _slice(gz, place, len(term.edges)).copy_(gpart)
+        for t, (term, z) in enumerate(zip(ctx.terms, ctx.saved_tensors, strict=True)):
+            edges = list(term.edges)
+            own = g if len(edges) == len(weights) else g[:, edges]
+            gradient = _shared if term.shared and not _by_edge(term, z) else _apart
+            gz, along = gradient(own, z, term, weights[edges, t], gweights is not None)
+            if gweights is not None and along is not None:
+                gweights[edges, t] = along
             found.append(gz)
         return None, gweights, *found
+
+
+def _shared(
+    g: Tensor, z: Tensor, term: Term, weights: Tensor, wanted: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Gradients of one ``z`` (N, C, ...) that all edges read, and of their weights (E,).
+
+    The normalization is linear in ``g`` (N, E, C, ...), so that the edges are added up before it.
+    """
+    n, edges = g.shape[:2]
+    upstream = torch.matmul(weights, g.view(n, edges, -1)).view_as(z)
+    mean, rstd = term.moments()
+    along = None
+    if wanted:
+        value = z if mean is None or rstd is None else (z - spread(mean, z)) * spread(rstd, z)
+        along = torch.matmul(g.view(n, edges, -1), value.reshape(n, -1, 1)).sum(0).view(-1)
+    if mean is not None and rstd is not None:
+        upstream, _ = normalization_gradient(upstream, z, mean, rstd, None, term.through)
+    return upstream, along
+
+
+def _apart(
+    g: Tensor, z: Tensor, term: Term, weights: Tensor, wanted: bool
+) -> tuple[Tensor, Tensor]:
+    """Gradients of ``z``, every edge's own or with numbers of its own, and of the weights (E,)."""
+    n, edges, channels, *size = g.shape
+    upstream = g.view(n, edges * channels, *size)
+    of_edge = z.repeat(1, edges, *([1] * len(size))) if term.shared else z
+    mean, rstd = term.moments()
+    scale = weights.repeat_interleave(channels)
+    if mean is None or rstd is None:
+        gz, along = upstream * spread(scale, g.flatten(1, 2)), channel_sums(upstream * of_edge)
+    else:
+        gz, along = normalization_gradient(upstream, of_edge, mean, rstd, scale, term.through)
+    if term.shared:
+        gz = gz.view_as(g).sum(1)
+    return gz, along.view(edges, channels).sum(1)
+
+
+def _by_edge(term: Term, z: Tensor) -> bool:
+    """Whether a shared ``z`` has statistics that differ by edge."""
+    return term.norm is not None and len(term.norm.mean) != z.shape[1]
 
 
 def mixture(terms: Sequence[Term], weights: Tensor) -> tuple[Tensor, ...]:

@@ -9,8 +9,7 @@ from nas.kernels.normalization import Normalization
 from nas.kernels.portable.channels import moments
 from nas.kernels.portable.depthwise import depthwise as depthwise_conv
 from nas.kernels.portable.normalized import normalized
-
-_CONV = {1: F.conv1d, 2: F.conv2d}
+from nas.kernels.portable.pointwise import grouped_pointwise
 
 
 def separable(
@@ -44,5 +43,5 @@ def separable(
     if a.shape[1] != depthwise.shape[0]:
         a = a.repeat(1, edges, *([1] * (a.dim() - 2)))
     spatial = depthwise_conv(a, depthwise, stride, dilation)
-    y = _CONV[x.dim() - 2](spatial, pointwise, groups=edges)
+    y = grouped_pointwise(spatial, pointwise.view(edges, -1, pointwise.shape[1]))
     return (y, *moments(y.detach()))
