@@ -94,7 +94,7 @@ def plan(cfg: DictConfig, stages: Sequence[str], folder: RunFolder) -> None:
             estimates[stage] = timing() if stage in todo else Estimate("done")
             rows.append((stage, estimates[stage].text))
     if "search" in stages:
-        rows.append(("execution", parts.execution))
+        rows.append(("execution", _execution(parts)))
     notes = [("note", note) for note in (*getattr(parts.space, "notes", ()), *parts.unfused)]
     total = sum(estimate.seconds for estimate in estimates.values())
     rows += [("time", f"about {seconds(total)}, without export and report"), *notes]
@@ -103,6 +103,19 @@ def plan(cfg: DictConfig, stages: Sequence[str], folder: RunFolder) -> None:
     console.table(rows)
     numbers = {stage: {"seconds": e.seconds, "memory": e.memory} for stage, e in estimates.items()}
     console.emit_if_wanted({**dict(rows), "estimates": numbers})
+
+
+def _execution(parts: Parts) -> str:
+    """How the search is computed, and what was added to that or could not be."""
+    words = [parts.execution]
+    if parts.channels_last:
+        words.append("channels last")
+    parts.update  # noqa: B018  (says whether its steps are captured)
+    if parts.graphed:
+        words.append("CUDA graph")
+    elif parts.ungraphed:
+        words.append(f"no CUDA graph ({parts.ungraphed})")
+    return ", ".join(words)
 
 
 def _counts(parts: Parts) -> str:
@@ -169,10 +182,10 @@ def _steps(epochs: int, left: int, done: Done) -> str:
 def _retrain(parts: Parts) -> Estimate:
     generator = torch.Generator().manual_seed(derive_seed(parts.cfg.seed, "plan"))
     job = parts.retraining(parts.space.network(sample(parts.space, generator)))
-    stream = job.streams["train"]
+    (phase,), stream = job.update.phases(job.epochs), job.streams["train"]
     networks = 1 + int(parts.cfg.trainer.random_networks)
     steps = job.epochs * len(stream)
-    duration = _timed(lambda: job.update.step(stream.batch(0, 0))) * steps * networks
+    duration = _timed(lambda: phase.step(stream.batch(0, 0))) * steps * networks
     text = f"{networks} networks, {job.epochs} epochs, {steps} steps each, {seconds(duration)}"
     return Estimate(text, duration, peak_memory(parts.device))
 

@@ -41,6 +41,15 @@ def autocast_of(device: torch.device, precision: str) -> Autocast:
     raise ConfigError(f"precision must be fp32 or bf16, got {precision!r}")
 
 
+def check_layout(channels_last: bool, dims: int) -> None:
+    """Raise ConfigError if images are to be laid out with channels last and there are none."""
+    if channels_last and dims != 2:
+        raise ConfigError(
+            f"channels_last=true is a layout of images, these inputs have {dims} spatial axis "
+            "instead of 2; use channels_last=false"
+        )
+
+
 def compile_cells(network: nn.Module) -> None:
     """Let ``torch.compile`` compile each of the network's ``cells``, or all of it if it has none.
 
