@@ -64,14 +64,12 @@ class Parts:
     def execution(self) -> str:
         """How the supernet is computed: native, fused or plain."""
         wanted = self.begun_with or str(self.cfg.get("execution", "auto"))
-        return resolve_execution(wanted, self.device, self.cfg.precision, self.channels_last)
+        return resolve_execution(wanted, self.device, self.cfg.precision)
 
-    @cached_property
+    @property
     def channels_last(self) -> bool:
-        """Whether images and filters lie in memory with their channels last."""
-        wanted = bool(self.cfg.get("channels_last", False))
-        check_layout(wanted, self.data.spec.dims)
-        return wanted
+        """Whether images and filters lie in memory with their channels last: on a GPU alone."""
+        return bool(self.cfg.get("channels_last", False)) and self.device.type == "cuda"
 
     @cached_property
     def samples(self) -> ArrayData:
@@ -241,6 +239,8 @@ class Parts:
     def _stream(
         self, name: str, splits: Sequence[str], batch_size: int, cutout: int = 0
     ) -> Batches:
+        wanted = bool(self.cfg.get("channels_last", False))
+        check_layout(wanted, self.data.spec.dims, self.device)
         indices = torch.cat([self.data.indices(split) for split in splits])
         node = self.cfg.data.get("augment")  # absent beside a class of the user's own
         augment = None if node is None else cast(Augment, instantiate(node, self.cfg.plugins))

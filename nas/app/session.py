@@ -206,9 +206,9 @@ def _write_environment(
 
 def _how(cfg: DictConfig) -> dict[str, Any]:
     """What decides the last bits of a run, resolved for this machine."""
-    device, last = pick_device(cfg.device), bool(cfg.get("channels_last", False))
+    device = pick_device(cfg.device)
     return {
-        "execution": resolve_execution(cfg.execution, device, cfg.precision, last),
-        "channels_last": last,
-        "cuda_graph": resolve_graph(cfg.get("cuda_graph", "auto"), device),
+        "execution": resolve_execution(cfg.execution, device, cfg.precision),
+        "channels_last": bool(cfg.channels_last),
+        "cuda_graph": resolve_graph(cfg.cuda_graph, device),
     }

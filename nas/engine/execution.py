@@ -10,13 +10,11 @@ from nas.kernels import Kernels, native_kernels, portable_kernels
 NATIVE, FUSED, PLAIN = "native", "fused", "plain"
 
 
-def resolve_execution(
-    wanted: str, device: torch.device, precision: str, channels_last: bool = False
-) -> str:
+def resolve_execution(wanted: str, device: torch.device, precision: str) -> str:
     """``native``, ``fused`` or ``plain`` for a setting that may also be ``auto``.
 
-    ``auto`` takes native kernels on the CPU where they can be built and channels come first, else
-    fused PyTorch; plain modules for bf16, whose types autocast chooses.
+    ``auto`` takes native kernels on the CPU where they can be built, else fused PyTorch; plain
+    modules for bf16, whose types autocast chooses.
 
     Raises:
         ConfigError: for an execution that cannot serve, with the reason.
@@ -29,13 +27,7 @@ def resolve_execution(
             )
         return PLAIN
     if wanted == "auto":
-        can = device.type == "cpu" and not channels_last and native_kernels() is not None
-        return NATIVE if can else FUSED
-    if wanted == NATIVE and channels_last:
-        raise ConfigError(
-            "execution=native reads channels first, got channels_last=true; use execution=auto, "
-            "fused or plain, or channels_last=false"
-        )
+        return NATIVE if device.type == "cpu" and native_kernels() is not None else FUSED
     if wanted == NATIVE and device.type != "cpu":
         raise ConfigError(
             f"execution=native computes on the CPU, got device={device.type}; use execution=auto "
