@@ -19,7 +19,7 @@ from nas.costs import Cost
 from nas.data import ArrayData, Augment, Batches
 from nas.data.resident import resident
 from nas.decision import Decision, Genotype
-from nas.engine.cuda_graphs import graphed_or_why
+from nas.engine.cuda_graphs import graphed_or_why, resolve_graph
 from nas.engine.device import Autocast, autocast_of, check_layout, compile_cells, pick_device
 from nas.engine.execution import kernels_of, resolve_execution
 from nas.engine.rng import derive_seed, seed_everything
@@ -239,8 +239,7 @@ class Parts:
     def _stream(
         self, name: str, splits: Sequence[str], batch_size: int, cutout: int = 0
     ) -> Batches:
-        wanted = bool(self.cfg.get("channels_last", False))
-        check_layout(wanted, self.data.spec.dims, self.device)
+        self._check_trainable()
         indices = torch.cat([self.data.indices(split) for split in splits])
         node = self.cfg.data.get("augment")  # absent beside a class of the user's own
         augment = None if node is None else cast(Augment, instantiate(node, self.cfg.plugins))
@@ -263,6 +262,12 @@ class Parts:
             device=self.device,
             channels_last=self.channels_last,
         )
+
+    def _check_trainable(self) -> None:
+        """ConfigError if training asks for what this device lacks; looking at a run does not."""
+        wanted = bool(self.cfg.get("channels_last", False))
+        check_layout(wanted, self.data.spec.dims, self.device)
+        resolve_graph(self._graph, self.device)
 
     @property
     def _graph(self) -> str | bool:

@@ -28,10 +28,13 @@ def graphed_or_why(
 ) -> tuple[Graphed | None, str]:
     """The update with captured steps; else None, and why where that is worth a word.
 
+    Without a GPU there is none, whatever is wanted: a run that was trained on one can be looked at
+    elsewhere.
+
     Raises:
-        ConfigError: if a graph is wanted in any case and there can be none.
+        ConfigError: if a graph is wanted in any case and these steps cannot be captured.
     """
-    if not resolve_graph(wanted, device):
+    if device.type != "cuda" or not resolve_graph(wanted, device):
         return None, ""
     why = _obstacle(update, compiled)
     if why is None:

@@ -19,7 +19,7 @@ from nas.engine import cuda_graphs
 from nas.engine.cuda_graphs import graphed_or_why, resolve_graph
 from nas.engine.device import autocast_of
 from nas.engine.graphed import AGAIN, WARM, Call, Captured, Graphed, GraphedStep, Metrics
-from nas.engine.train import Supervised
+from nas.engine.train import Droppable, Supervised
 from nas.errors import ConfigError, NasError
 from nas.kernels import portable_kernels
 from nas.objectives import Constraint, Objective
@@ -27,7 +27,7 @@ from nas.policies import FreeLogits, Uniform
 from nas.relaxations import Gumbel, Relaxation, Softmax
 from nas.schedules import CosineLearningRate
 from nas.searchable import apply_partial_channels, set_execution
-from nas.space import SearchSpace, blueprint
+from nas.space import SearchSpace, blueprint, sample
 from nas.strategies import Bilevel, Update
 from nas.strategies.optimizers import load_optimizer, make_capturable
 from nas.supernet import Supernet
@@ -348,6 +348,19 @@ def test_a_retraining_step_leaves_the_host_alone() -> None:
     assert update.obstacle() is None
 
 
+def test_a_network_that_drops_paths_leaves_the_host_alone() -> None:
+    space = DartsSpace(data=SPEC, network_channels=4, network_cells=3, nodes=2)
+    net = space.network(sample(space, torch.Generator().manual_seed(0)))
+    set_execution(net, portable_kernels())
+    assert isinstance(net, Droppable)
+    net.set_drop_path(0.2)
+    optimizer = torch.optim.SGD(net.to(META).parameters(), lr=0.1, momentum=0.9)
+    update, given = Supervised(net, Classification(), optimizer), batch(0, META)
+    update.step(given)
+    with Alone():
+        update.step(given)
+
+
 def masked() -> Bilevel:
     update = search(nasbench201(), device=META)
     name = next(iter(update.policy.decisions))
@@ -446,6 +459,7 @@ def test_who_is_captured_and_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
     assert graphed is not None
     assert graphed.must
     assert graphed_or_why(update, "auto", CPU) == (None, "")
+    assert graphed_or_why(update, True, CPU) == (None, "")  # to look at a run from a GPU
     assert graphed_or_why(update, False, CUDA) == (None, "")
     assert "compile=true" in graphed_or_why(update, "auto", CUDA, compiled=True)[1]
     second = search(nasbench201(), order=2)
