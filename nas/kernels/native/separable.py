@@ -32,13 +32,13 @@ def separable(
     edges: int,
     through: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """What ``nas.kernels.portable.separable`` computes, in one pass for dense (N, C, H, W).
+    """What ``nas.kernels.portable.separable`` computes, in one pass over (N, C, H, W).
 
     Kernels of 1, 3, 5 or 7, strides and dilations of 1 or 2.
     """
     padding = dilation * (depthwise.shape[-1] - 1) // 2
     settings = _Settings(stride, padding, dilation, edges, through and mean is not None)
-    outputs = _Separable.apply(x, mean, rstd, depthwise, pointwise, settings)
+    outputs = _Separable.apply(x.contiguous(), mean, rstd, depthwise, pointwise, settings)
     return cast("tuple[Tensor, Tensor, Tensor]", outputs)
 
 

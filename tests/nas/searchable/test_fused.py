@@ -247,6 +247,23 @@ def test_a_sampled_architecture_runs_what_is_sampled(monkeypatch: pytest.MonkeyP
     assert called == []
 
 
+@pytest.mark.parametrize("name", KERNELS)
+def test_a_sampled_architecture_on_a_part_of_the_channels_agrees(name: str) -> None:
+    """Its operations run one by one, on slices of a tensor, which are not dense."""
+    torch.manual_seed(0)
+    spec = DataSpec((3, 8, 8), "classes", 4)
+    net = DartsSpace(data=spec, channels=4, cells=3, nodes=2).supernet()
+    supernet = built(net, 2, torch.float64)
+    arch = random_arch(supernet, torch.float64, False, 1)
+    for place, (key, decision) in enumerate(arch.items()):
+        chosen = place % len(DARTS_OPERATIONS)
+        values = torch.zeros_like(decision.values)
+        values[0, chosen] = 1.0
+        arch[key] = Weights(values.requires_grad_(), (chosen,))
+    case = Case(supernet, torch.randn(4, 3, 8, 8, dtype=torch.float64), arch)
+    compare(case, kernels(name), training=True, tolerance=1e-10)
+
+
 def test_a_copy_of_a_fused_supernet_runs_plain_and_a_frozen_one_too() -> None:
     supernet = small()
     set_execution(supernet, portable_kernels())
