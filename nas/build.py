@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from omegaconf import DictConfig
@@ -17,8 +17,10 @@ from nas.app.config import plain as plain
 from nas.arch import from_genotype
 from nas.costs import Cost
 from nas.data import ArrayData, Augment, Batches
+from nas.data.resident import resident
 from nas.decision import Decision, Genotype
-from nas.engine.device import Autocast, autocast_of, compile_cells, pick_device
+from nas.engine.cuda_graphs import graphed_or_why, resolve_graph
+from nas.engine.device import Autocast, autocast_of, check_layout, compile_cells, pick_device
 from nas.engine.execution import kernels_of, resolve_execution
 from nas.engine.rng import derive_seed, seed_everything
 from nas.engine.train import Droppable, DropPathSchedule, Supervised
@@ -34,6 +36,8 @@ from nas.strategies import Update
 from nas.supernet import Supernet
 from nas.tasks import Task
 
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
+
 
 @dataclass
 class Parts:
@@ -44,6 +48,7 @@ class Parts:
     partial: list[str] = field(default_factory=list)  # where the supernet's channels are partial
     unfused: list[str] = field(default_factory=list)  # why nodes of the supernet are not fused
     begun_with: str | None = None  # the execution that this run's search began with
+    ungraphed: str = ""  # why the search's steps run without a CUDA graph where one was thought of
 
     @cached_property
     def device(self) -> torch.device:
@@ -60,6 +65,16 @@ class Parts:
         """How the supernet is computed: native, fused or plain."""
         wanted = self.begun_with or str(self.cfg.get("execution", "auto"))
         return resolve_execution(wanted, self.device, self.cfg.precision)
+
+    @property
+    def channels_last(self) -> bool:
+        """Whether images and filters lie in memory with their channels last: on a GPU alone."""
+        return bool(self.cfg.get("channels_last", False)) and self.device.type == "cuda"
+
+    @cached_property
+    def samples(self) -> ArrayData:
+        """The data where batches are cut out of them: on a GPU if they fit there."""
+        return resident(self.data, self.device)
 
     @cached_property
     def task(self) -> Task:
@@ -106,7 +121,7 @@ class Parts:
         self.unfused = set_execution(
             net, kernels_of(self.execution), self.cfg.get("memory", "normal")
         )
-        return Supernet(net).to(self.device)
+        return self._placed(Supernet(net))
 
     @cached_property
     def policy(self) -> Policy:
@@ -161,7 +176,9 @@ class Parts:
             architecture_optimizer=architecture,
             autocast=self.autocast,
         )
-        return cast(Update, conforming(update, Update, target_of(self.cfg.strategy["update"])))
+        known = cast(Update, conforming(update, Update, target_of(self.cfg.strategy["update"])))
+        self.graphed, self.ungraphed = graphed_or_why(known, self._graph, self.device)
+        return self.graphed or known
 
     @cached_property
     def schedules(self) -> list[Schedule]:
@@ -174,7 +191,7 @@ class Parts:
             self._factory(node)(self.relaxation, epochs=epochs)
             for node in self.cfg.strategy.schedules.values()
         ]
-        return [rate, *added]
+        return [rate, *added, *([self.graphed] if self.graphed else [])]
 
     def streams(self) -> dict[str, Batches]:
         """The two streams of a search."""
@@ -184,7 +201,7 @@ class Parts:
     def retraining(self, network: nn.Module) -> Retraining:
         """Everything that trains ``network`` alone on what the search trained on."""
         trainer, optim = self.cfg.trainer, self.cfg.optim
-        network = network.to(self.device)
+        network = self._placed(network)
         optimizer = self._factory(optim.network)(network.parameters())
         epochs = trainer.network_epochs
         schedules = [self._factory(optim.network_schedule)(optimizer, epochs=epochs)]
@@ -207,7 +224,10 @@ class Parts:
             auxiliary_weight=trainer.auxiliary_weight,
             autocast=self.autocast,
         )
-        return Retraining(update, schedules, {"train": self.training()}, epochs)
+        graphed, why = graphed_or_why(update, self._graph, self.device, compiled=self.cfg.compile)
+        if graphed:
+            schedules.append(graphed)
+        return Retraining(graphed or update, schedules, {"train": self.training()}, epochs, why)
 
     def training(self) -> Batches:
         """The stream of a retraining; NasError if its batch is larger than the split."""
@@ -219,6 +239,7 @@ class Parts:
     def _stream(
         self, name: str, splits: Sequence[str], batch_size: int, cutout: int = 0
     ) -> Batches:
+        self._check_trainable()
         indices = torch.cat([self.data.indices(split) for split in splits])
         node = self.cfg.data.get("augment")  # absent beside a class of the user's own
         augment = None if node is None else cast(Augment, instantiate(node, self.cfg.plugins))
@@ -232,14 +253,31 @@ class Parts:
                 "that split more samples in the data settings"
             )
         return Batches(
-            self.data,
+            self.samples,
             indices,
             batch_size=batch_size,
             seed=self.cfg.seed,
             name=name,
             augment=augment,
             device=self.device,
+            channels_last=self.channels_last,
         )
+
+    def _check_trainable(self) -> None:
+        """ConfigError if training asks for what this device lacks; looking at a run does not."""
+        wanted = bool(self.cfg.get("channels_last", False))
+        check_layout(wanted, self.data.spec.dims, self.device)
+        resolve_graph(self._graph, self.device)
+
+    @property
+    def _graph(self) -> str | bool:
+        """Whether steps are to be captured: auto, True or False."""
+        return cast("str | bool", self.cfg.get("cuda_graph", "auto"))
+
+    def _placed(self, network: ModuleT) -> ModuleT:
+        """The network on the device, laid out as its inputs will be."""
+        network = network.to(self.device)
+        return network.to(memory_format=torch.channels_last) if self.channels_last else network
 
     def _cost(self, node: DictConfig) -> Cost:
         shape = self._if_asked(node, input_shape=self.data.spec.input_shape)
@@ -262,7 +300,8 @@ class Parts:
 class Retraining:
     """What the loop needs to train one network alone."""
 
-    update: Supervised
+    update: Update
     schedules: Sequence[Schedule]
     streams: Mapping[str, Batches]
     epochs: int
+    ungraphed: str = ""  # why its steps run without a CUDA graph where one was thought of

@@ -26,9 +26,23 @@ class Relaxation(Protocol):
         ...
 
 
+def capturable(part: object) -> bool:
+    """Whether a part says that it can run inside a CUDA graph, and its own class does.
+
+    What a class inherits says nothing of what it adds.
+    """
+    return "capturable" in vars(type(part)) and bool(getattr(part, "capturable"))  # noqa: B009
+
+
 def probabilities(logits: Tensor, mask: Tensor, temperature: float = 1.0) -> Tensor:
-    """Row-wise softmax of ``logits / temperature`` over the allowed candidates; shape (rows, n)."""
-    return (logits / temperature).masked_fill(~mask, -torch.inf).softmax(-1)
+    """Row-wise softmax of ``logits / temperature`` over the allowed candidates; shape (rows, n).
+
+    A mask on the CPU travels to the device only where it forbids something.
+    """
+    scores = logits / temperature
+    if mask.device.type == "cpu" and bool(mask.all()):
+        return scores.softmax(-1)
+    return scores.masked_fill(~mask.to(logits.device), -torch.inf).softmax(-1)
 
 
 def allowed(mask: Tensor) -> Live:
@@ -51,9 +65,14 @@ def _top(scores: Tensor, pick: int) -> tuple[Tensor, Live]:
 
 
 class Softmax:
-    """``softmax(logits / temperature)`` (DARTS, arXiv 1806.09055, eq. 2)."""
+    """``softmax(logits / temperature)`` (DARTS, arXiv 1806.09055, eq. 2).
 
-    soft = True
+    Attributes:
+        soft: gives soft weights.
+        capturable: draws nothing, and what is live depends on the mask alone.
+    """
+
+    soft, capturable = True, True
 
     def __init__(self, temperature: float = 1.0) -> None:
         if temperature <= 0:
@@ -64,7 +83,7 @@ class Softmax:
         self, logits: Tensor, mask: Tensor, pick: int, generator: torch.Generator
     ) -> tuple[Tensor, Live]:
         """Softmax rows; every allowed candidate is live."""
-        return probabilities(logits, mask.to(logits.device), self.temperature), allowed(mask)
+        return probabilities(logits, mask, self.temperature), allowed(mask)
 
 
 class Gumbel:

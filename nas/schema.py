@@ -16,6 +16,7 @@ from nas.errors import ConfigError, nearest
 
 DEVICES, PRECISIONS = ("auto", "cpu", "cuda"), ("fp32", "bf16")
 MEMORY = ("normal", "low", "lowest")
+GRAPHS: tuple[str | bool, ...] = ("auto", True, False)
 EXECUTIONS = ("auto", "native", "fused", "plain")
 STAGES = ("search", "derive", "retrain", "evaluate", "export", "report")
 RESUME, MODES, INIT = ("auto", "never", "must", "force"), ("run", "plan"), ("scratch", "inherit")
@@ -102,6 +103,8 @@ class Top:
     precision: str = MISSING
     execution: str = "auto"
     memory: str = "normal"
+    channels_last: bool = False
+    cuda_graph: str = "auto"
     compile: bool = MISSING
     threads: int | None = None
     resume: str = MISSING
@@ -134,11 +137,12 @@ LEAST: dict[str, float] = {
     "threads": 1,
     "checkpoint_seconds": 0.0,
 }
-ONE_OF: dict[str, tuple[str, ...]] = {
+ONE_OF: dict[str, tuple[str | bool, ...]] = {
     "device": DEVICES,
     "precision": PRECISIONS,
     "execution": EXECUTIONS,
     "memory": MEMORY,
+    "cuda_graph": GRAPHS,
     "resume": RESUME,
     "mode": MODES,
     "init": INIT,
@@ -227,13 +231,19 @@ def _check_number(name: str, value: Any, least: float, *, above: bool = False) -
 def _check_words(cfg: DictConfig) -> None:
     for name, words in ONE_OF.items():
         value = cfg.get(name, words[0])
-        if value not in words:
-            hint = nearest(str(value), words)
-            raise ConfigError(f"{name} must be one of {', '.join(words)}, got {value!r}{hint}")
+        if value not in [word for word in words if type(word) is type(value)]:  # 1 is not True
+            texts = [str(word).lower() if isinstance(word, bool) else word for word in words]
+            hint = nearest(str(value), texts)
+            raise ConfigError(f"{name} must be one of {', '.join(texts)}, got {value!r}{hint}")
     for name in cfg.get("stages", ()):
         if name not in STAGES:
             hint = nearest(str(name), STAGES)
             raise ConfigError(f"there is no stage {name!r}; they are {', '.join(STAGES)}{hint}")
+    if cfg.get("cuda_graph") is True and cfg.get("compile"):
+        raise ConfigError(
+            "cuda_graph=true captures steps, compile=true may compile them again at any time; "
+            "choose one of the two"
+        )
     if "trainer" in cfg and not 0 <= cfg.trainer.drop_path < 1:
         raise ConfigError(
             f"trainer.drop_path is a probability from 0 to below 1, got {cfg.trainer.drop_path!r}"

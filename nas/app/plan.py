@@ -95,7 +95,7 @@ def plan(cfg: DictConfig, stages: Sequence[str], folder: RunFolder) -> None:
             estimates[stage] = timing() if stage in todo else Estimate("done")
             rows.append((stage, estimates[stage].text))
     if "search" in stages:
-        rows.append(("execution", parts.execution))
+        rows.append(("execution", _execution(parts)))
     notes = [("note", note) for note in (*getattr(parts.space, "notes", ()), *parts.unfused)]
     total = sum(estimate.seconds for estimate in estimates.values())
     rows += [("time", f"about {seconds(total)}, without export and report"), *notes]
@@ -104,6 +104,19 @@ def plan(cfg: DictConfig, stages: Sequence[str], folder: RunFolder) -> None:
     console.table(rows)
     numbers = {stage: {"seconds": e.seconds, "memory": e.memory} for stage, e in estimates.items()}
     console.emit_if_wanted({**dict(rows), "estimates": numbers})
+
+
+def _execution(parts: Parts) -> str:
+    """How the search is computed, and what was added to that or could not be."""
+    words = [parts.execution]
+    if parts.channels_last:
+        words.append("channels last")
+    parts.update  # noqa: B018  (says whether its steps are captured)
+    if parts.graphed:
+        words.append("CUDA graph")
+    elif parts.ungraphed:
+        words.append(f"no CUDA graph ({parts.ungraphed})")
+    return ", ".join(words)
 
 
 def _counts(parts: Parts) -> str:
@@ -181,7 +194,8 @@ def _retrain(parts: Parts) -> Estimate:
 
 
 def _retraining_step(job: Retraining) -> None:
-    job.update.step(job.streams["train"].batch(0, 0))
+    (phase,) = job.update.phases(job.epochs)
+    phase.step(job.streams["train"].batch(0, 0))
 
 
 def _timed(step: Callable[[], Any]) -> float:

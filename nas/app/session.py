@@ -19,6 +19,7 @@ from nas.build import Parts, data_source, plain
 from nas.data import check_record, describe, split_record
 from nas.dataspec import DataSpec
 from nas.engine.checkpoint import Checkpointer
+from nas.engine.cuda_graphs import resolve_graph
 from nas.engine.device import pick_device, set_threads
 from nas.engine.execution import check_execution, resolve_execution
 from nas.engine.loop import Job, Loop, Outcome
@@ -199,6 +200,15 @@ def _write_environment(
             plugins=used_sources(cfg),
         )
         if "execution" in cfg:
-            found = resolve_execution(cfg.execution, pick_device(cfg.device), cfg.precision)
-            record["execution"] = found
+            record |= _how(cfg)
     write_json(folder.env, record)
+
+
+def _how(cfg: DictConfig) -> dict[str, Any]:
+    """What decides the last bits of a run, resolved for this machine."""
+    device = pick_device(cfg.device)
+    return {
+        "execution": resolve_execution(cfg.execution, device, cfg.precision),
+        "channels_last": bool(cfg.channels_last),
+        "cuda_graph": resolve_graph(cfg.cuda_graph, device),
+    }

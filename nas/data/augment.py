@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nas.data.per_sample import PerSample
+from nas.data.transfer import sent
 from nas.dataspec import DataSpec
 from nas.errors import NasError
 
@@ -50,7 +51,7 @@ class RandomShift:
         for axis in range(2, 2 + dims):  # a view (N, C, starts..., spatial...): nothing is copied
             windows = windows.unfold(axis, inputs.shape[axis], 1)
         samples = torch.arange(len(inputs), device=inputs.device)
-        chosen: tuple[Tensor | slice, ...] = starts.to(inputs.device).unbind(1)
+        chosen: tuple[Tensor | slice, ...] = sent(starts, inputs.device).unbind(1)
         return windows[(samples, slice(None), *chosen)]
 
     def __call__(self, inputs: Tensor, generator: torch.Generator) -> Tensor:
@@ -70,7 +71,7 @@ class RandomFlip:
 
     def apply(self, inputs: Tensor, chosen: Tensor) -> Tensor:
         """The inputs with the ``chosen`` samples reversed."""
-        mask = chosen.to(inputs.device).view(-1, *[1] * (inputs.dim() - 1))
+        mask = sent(chosen, inputs.device).view(-1, *[1] * (inputs.dim() - 1))
         return torch.where(mask, inputs.flip(-1), inputs)
 
     def __call__(self, inputs: Tensor, generator: torch.Generator) -> Tensor:
@@ -96,9 +97,10 @@ class Cutout:
         """The inputs with zeros at ``center - size // 2`` and the ``size - 1`` places after it."""
         n, dims = centers.shape
         hole = torch.ones((n, *[1] * (dims + 1)), dtype=torch.bool, device=inputs.device)
+        starts = sent(centers - self.size // 2, inputs.device)
         for axis in range(dims):
             places = torch.arange(inputs.shape[2 + axis], device=inputs.device)
-            offset = places - (centers[:, axis, None].to(inputs.device) - self.size // 2)
+            offset = places - starts[:, axis, None]
             inside = (offset >= 0) & (offset < self.size)
             hole = hole & inside.view(n, *[-1 if a == axis + 1 else 1 for a in range(dims + 1)])
         return inputs.masked_fill(hole, 0.0)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
+from nas.data.transfer import sent
 from nas.dataspec import DataSpec
 from nas.errors import NasError, nearest
 
@@ -110,7 +111,8 @@ def normalize(inputs: Tensor, spec: DataSpec) -> Tensor:
     if not spec.mean:
         return inputs
     shape = (1, spec.channels) + (1,) * spec.dims
-    mean, std = (inputs.new_tensor(values).view(shape) for values in (spec.mean, spec.std))
+    stored = torch.tensor([spec.mean, spec.std], dtype=inputs.dtype)
+    mean, std = sent(stored, inputs.device).view(2, *shape).unbind()
     return (inputs - mean) / std
 
 

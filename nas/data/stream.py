@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_map_only
 from nas.batch import Batch
 from nas.data.augment import Augment
 from nas.data.base import ArrayData, normalize, scaled
+from nas.data.transfer import sent
 from nas.engine.rng import derive_seed
 from nas.errors import NasError
 
@@ -35,6 +36,7 @@ class Batches:
         shuffle: False keeps the order of ``indices``.
         drop_last: whether a last, smaller batch is left out.
         device: where batches are wanted.
+        channels_last: whether images (N, C, H, W) lie in memory with their channels last.
 
     Raises:
         NasError: if the batch is larger than the split, or the augmentation does not fit the data.
@@ -52,6 +54,7 @@ class Batches:
         shuffle: bool = True,
         drop_last: bool = True,
         device: Device = "cpu",
+        channels_last: bool = False,
     ) -> None:
         _check_batch_size(batch_size, indices, name)
         if batch_size > len(indices):
@@ -70,7 +73,7 @@ class Batches:
         self._data, self._indices, self._batch_size = data, indices, batch_size
         self._seed, self._name, self._augment = seed, name, augment
         self._shuffle, self._drop_last = shuffle, drop_last
-        self._device = torch.device(device)
+        self._device, self._channels_last = torch.device(device), channels_last
         self._last_order: tuple[int, Tensor] | None = None
 
     def __len__(self) -> int:
@@ -82,6 +85,10 @@ class Batches:
         """Batch ``step`` of epoch ``epoch``, both from 0; the same whatever was asked before."""
         if not 0 <= step < len(self):
             raise IndexError(f"stream {self._name!r} has {len(self)} batches, asked for {step}")
+        batch = self._cut(epoch, step)
+        return _channels_last(batch) if self._channels_last else batch
+
+    def _cut(self, epoch: int, step: int) -> Batch:
         order = self._order(epoch)[step * self._batch_size : (step + 1) * self._batch_size]
         if self._augment is None:
             return _prepared(self._data, order, self._device)
@@ -127,26 +134,25 @@ def evaluation(
 def move(batch: Batch, device: Device) -> Batch:
     """The batch with every tensor of its trees on ``device``; other leaves are kept."""
     where = torch.device(device)
-
-    def send(tensor: Tensor) -> Tensor:
-        if where.type == "cuda" and tensor.device.type == "cpu":
-            # from pinned memory the copy overlaps with computation; the way back may not, since a
-            # reader on the host would not wait for it
-            return tensor.pin_memory().to(where, non_blocking=True)
-        return tensor.to(where)
-
-    return cast(Batch, tree_map_only(Tensor, send, batch))
+    return cast(Batch, tree_map_only(Tensor, lambda tensor: sent(tensor, where), batch))
 
 
 def _taken(
     data: ArrayData, indices: Tensor, device: torch.device, prepare: Callable[[Tensor], Tensor]
 ) -> Batch:
     def rows(tensor: Tensor) -> Tensor:
-        return tensor[indices.to(tensor.device)]
+        return tensor[sent(indices, tensor.device)]
 
     raw = Batch(*tree_map_only(Tensor, rows, (data.inputs, data.targets)))
     batch = move(raw, device)
     return Batch(tree_map_only(Tensor, prepare, batch.inputs), batch.targets)
+
+
+def _channels_last(batch: Batch) -> Batch:
+    def laid(tensor: Tensor) -> Tensor:
+        return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
+
+    return Batch(tree_map_only(Tensor, laid, batch.inputs), batch.targets)
 
 
 def _prepared(data: ArrayData, indices: Tensor, device: torch.device) -> Batch:

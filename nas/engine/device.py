@@ -41,6 +41,24 @@ def autocast_of(device: torch.device, precision: str) -> Autocast:
     raise ConfigError(f"precision must be fp32 or bf16, got {precision!r}")
 
 
+def check_layout(channels_last: bool, dims: int, device: torch.device) -> None:
+    """Raise ConfigError if training is to lay out inputs with channels last and cannot.
+
+    On the CPU torch's library then gives wrong gradients of 1x1 convolutions of stride 2 on few
+    channels (seen with torch 2.15; github.com/uxlfoundation/oneDNN, issue 6035).
+    """
+    if channels_last and device.type != "cuda":
+        raise ConfigError(
+            "channels_last=true needs a GPU: on the CPU gradients of some convolutions would be "
+            f"wrong; got device={device.type}, use channels_last=false"
+        )
+    if channels_last and dims != 2:
+        raise ConfigError(
+            f"channels_last=true is a layout of images, but these inputs have {dims} spatial axis "
+            "instead of 2; use channels_last=false"
+        )
+
+
 def compile_cells(network: nn.Module) -> None:
     """Let ``torch.compile`` compile each of the network's ``cells``, or all of it if it has none.
 

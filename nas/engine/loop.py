@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from torch import Tensor
-
 from nas.data.stream import Batches
 from nas.engine.checkpoint import Checkpointer
+from nas.engine.readings import Readings
 from nas.engine.rng import capture_rng, restore_rng, seed_everything
 from nas.engine.signals import Stopper
 from nas.errors import ConfigError, NasError
@@ -115,6 +114,7 @@ class Loop:
         self._saved_at = time.monotonic()
         self._began = self._saved_at
         self._good: Path | None = None
+        self._readings = Readings()
 
     def run(self, job: Job) -> Outcome:
         """Run to the end; raises InterruptedRunError if stopped, NasError if the loss diverges."""
@@ -144,15 +144,14 @@ class Loop:
                 _batch(job.streams[name], index, position, first_epoch, steps)
                 for index, name in enumerate(phase.streams)
             ]
-            found = self._checked(phase.step(*batches), job, position)
-            for name, value in found.items():
-                position.sums[name] = position.sums.get(name, 0.0) + value
+            self._readings.add(position.step, phase.step(*batches))
             position.step += 1
             position.total_steps += 1
-            for listener in self.listeners:
-                listener.step(found)
+            if self._readings.due:
+                self._read(job, position)
             if position.step < steps:
                 self._settle(job, position)
+        self._read(job, position)
         self._close(job, phase, steps, position)
 
     def _close(self, job: Job, phase: Phase, steps: int, position: Position) -> None:
@@ -171,19 +170,24 @@ class Loop:
         for listener in self.listeners:
             listener.epoch(row)
 
-    def _checked(
-        self, found: Mapping[str, Tensor], job: Job, position: Position
-    ) -> dict[str, float]:
-        values = {name: float(value) for name, value in found.items()}
+    def _read(self, job: Job, position: Position) -> None:
+        """Check, add up and tell the metrics of all steps that were not read yet."""
+        for step, found in self._readings.read():
+            self._check(found, job, position.epoch, step)
+            for name, value in found.items():
+                position.sums[name] = position.sums.get(name, 0.0) + value
+            for listener in self.listeners:
+                listener.step(found)
+
+    def _check(self, values: Mapping[str, float], job: Job, epoch: int, step: int) -> None:
         wrong = [name for name, value in values.items() if not math.isfinite(value)]
         if wrong:
             good = f"the last good checkpoint, {self._good.name}, is kept; " if self._good else ""
             raise NasError(
-                f"{wrong[0]} became {values[wrong[0]]} in {job.stage}, epoch {position.epoch + 1}, "
-                f"step {position.step + 1}; {good}"
+                f"{wrong[0]} became {values[wrong[0]]} in {job.stage}, epoch {epoch + 1}, "
+                f"step {step + 1}; {good}"
                 "lower the learning rate (optim), clip harder or use precision=fp32"
             )
-        return values
 
     def _settle(self, job: Job, position: Position, last: bool = False) -> None:
         """Make a checkpoint if it is time for one or a stop was asked for, and obey the stop."""
@@ -196,6 +200,7 @@ class Loop:
             self.stopper.check(f"in {job.stage}, epoch {position.epoch + 1}")
 
     def _save(self, job: Job, position: Position) -> None:
+        self._read(job, position)  # what diverged is not saved, and sums are whole
         position.seconds = time.monotonic() - self._began
         state = {
             "update": job.update.state_dict(),

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from nas.batch import Batch
 from nas.engine.device import Autocast
 from nas.strategies.base import Phase
+from nas.strategies.optimizers import load_optimizer, obstacle_of
 from nas.tasks import Task
 
 
@@ -85,6 +86,16 @@ class Supervised:
         output = self.network(batch.inputs)
         return output, self.task.loss(output, batch.targets)
 
+    def optimizers(self) -> Sequence[torch.optim.Optimizer]:
+        """The only one."""
+        return [self.optimizer]
+
+    def obstacle(self) -> str | None:
+        """Why its steps cannot be captured as a CUDA graph; None if they can."""
+        if type(self) is not Supervised:
+            return f"{type(self).__name__} does not say that its steps can be captured"
+        return obstacle_of(self.optimizers())
+
     def state_dict(self) -> dict[str, Any]:
         """Network and optimizer."""
         return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
@@ -92,7 +103,7 @@ class Supervised:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what ``state_dict`` gave."""
         self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_optimizer(self.optimizer, state["optimizer"])
 
 
 class DropPathSchedule:

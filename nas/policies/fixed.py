@@ -15,6 +15,8 @@ from nas.policies.base import Sample, plain_sample
 class Fixed(nn.Module):
     """Hands out the k-hot weights of ``genotype``; decisions that it omits are absent."""
 
+    capturable = True
+
     def __init__(self, decisions: Mapping[str, Decision], genotype: Genotype) -> None:
         super().__init__()
         self.decisions = {name: d for name, d in decisions.items() if name in genotype}

@@ -13,7 +13,7 @@ from nas.decision import Decision
 from nas.errors import ConfigError
 from nas.policies.base import Sample, plain_sample
 from nas.policies.stacks import Layout
-from nas.relaxations import Relaxation, allowed, probabilities
+from nas.relaxations import Relaxation, allowed, capturable, probabilities
 
 
 class FreeLogits(nn.Module):
@@ -55,6 +55,11 @@ class FreeLogits(nn.Module):
         self._masks = self._layout.masks()
         self._reset: set[str] = set()
 
+    @property
+    def capturable(self) -> bool:
+        """Whether handing out weights leaves the host out, as its relaxation says."""
+        return capturable(self.relaxation)
+
     def forward(self) -> Sample:
         """Weights of every decision, (groups, n) each."""
         values: dict[str, Tensor] = {}
@@ -68,7 +73,7 @@ class FreeLogits(nn.Module):
     def probabilities(self) -> Arch:
         """Softmax of the logits over allowed candidates, (groups, n) each, outside the graph."""
         values = {
-            key: probabilities(logits.detach(), self._masks[key].to(logits.device))
+            key: probabilities(logits.detach(), self._masks[key])
             for key, logits in self.stacks.items()
         }
         live = {key: allowed(mask) for key, mask in self._masks.items()}

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 Step = Callable[..., Mapping[str, Tensor]]
@@ -43,4 +44,21 @@ class Update(Protocol):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what ``state_dict`` gave, bit for bit."""
+        ...
+
+
+@runtime_checkable
+class Capturable(Protocol):
+    """An update whose steps can be captured as a CUDA graph.
+
+    Between two epochs its steps launch the same kernels on tensors in the same places: they neither
+    read values on the host nor send any, and draw, if at all, from the device's own generator.
+    """
+
+    def obstacle(self) -> str | None:
+        """Why they cannot be captured as things are; None if they can."""
+        ...
+
+    def optimizers(self) -> Sequence[torch.optim.Optimizer]:
+        """All that the steps use."""
         ...

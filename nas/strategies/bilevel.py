@@ -14,8 +14,10 @@ from nas.batch import Batch
 from nas.errors import ConfigError
 from nas.objectives import Objective
 from nas.policies import Policy
+from nas.relaxations import capturable
 from nas.strategies.architecture_step import architecture_step
 from nas.strategies.base import Phase
+from nas.strategies.optimizers import load_optimizer, obstacle_of
 from nas.strategies.unrolled import Losses, SgdState, unrolled_gradient
 from nas.supernet import Supernet
 
@@ -129,6 +131,26 @@ class Bilevel:
         self.weights_optimizer.step()
         return {"loss/weights": loss.detach(), **self._metrics("weights", output, train.targets)}
 
+    def optimizers(self) -> Sequence[torch.optim.Optimizer]:
+        """Of the weights and of the architecture."""
+        return [self.weights_optimizer, self.architecture_optimizer]
+
+    def obstacle(self) -> str | None:
+        """Why its steps cannot be captured as a CUDA graph as things are; None if they can."""
+        if type(self) is not Bilevel:
+            return f"{type(self).__name__} does not say that its steps can be captured"
+        if self.order == 2:
+            return "a second-order step lends the network other weights"
+        if self.transforms:
+            return "transforms of gradients may compute on the host"
+        if not capturable(self.policy):
+            return f"{type(self.policy).__name__} draws or chooses on the host"
+        if self.policy.held():
+            return "some candidates are masked"
+        if self.objective.constraints:
+            return "the costs of a budget are read from the host"
+        return obstacle_of(self.optimizers())
+
     def _forward(self, inputs: Any, arch: Arch) -> Any:
         with self.autocast():
             return self.supernet(inputs, arch)
@@ -203,8 +225,8 @@ class Bilevel:
         """Restore what ``state_dict`` gave."""
         self.supernet.net.load_state_dict(state["supernet"])
         self.policy.load_state_dict(state["policy"])
-        self.weights_optimizer.load_state_dict(state["weights_optimizer"])
-        self.architecture_optimizer.load_state_dict(state["architecture_optimizer"])
+        load_optimizer(self.weights_optimizer, state["weights_optimizer"])
+        load_optimizer(self.architecture_optimizer, state["architecture_optimizer"])
 
 
 @contextmanager

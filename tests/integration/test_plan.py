@@ -106,6 +106,34 @@ def test_a_plan_gives_numbers_of_every_stage_that_is_still_to_do(plan: Plan) -> 
     assert plan(*LINE, "seed=7", "execution=plain")["execution"] == "plain"
 
 
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("cuda_graph=true", "cuda_graph=true needs a GPU, got device=cpu"),
+        ("channels_last=true", "channels_last=true needs a GPU"),
+    ],
+)
+def test_what_needs_a_gpu_is_refused_without_one(
+    here: Path, word: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in (["--plan"], ["--quiet", "stages=[search]"]):
+        assert main(["search", *LINE, "seed=9", "device=cpu", word, *words]) == 2
+        assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_plan_names_what_was_added_to_the_execution(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU, by a stand-in that captures nothing."""
+
+    def stand_in(update: Any, *args: Any, **settings: Any) -> tuple[Any, str]:
+        return None, "it is a stand-in"
+
+    monkeypatch.setattr("nas.build.graphed_or_why", stand_in)
+    found = plan(*LINE, "seed=7")["execution"]
+    assert found.endswith(", no CUDA graph (it is a stand-in)")
+
+
 def test_a_search_goes_on_with_the_execution_it_began_with(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -115,7 +143,9 @@ def test_a_search_goes_on_with_the_execution_it_began_with(
     monkeypatch.setattr("nas.engine.execution.native_kernels", portable_kernels)
     assert search("trainer.epochs=1") == 0
     (folder,) = run.path.parent.glob("tiny-darts-s8-*")
-    assert json.loads((folder / "env.json").read_text())["execution"] == "native"
+    recorded = json.loads((folder / "env.json").read_text())
+    assert recorded["execution"] == "native"
+    assert (recorded["channels_last"], recorded["cuda_graph"]) == (False, False)
     (folder / "search.json").unlink()  # as if it had been stopped
     monkeypatch.setattr("nas.engine.execution.native_kernels", lambda: None)
     capsys.readouterr()

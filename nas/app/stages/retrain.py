@@ -76,6 +76,8 @@ def train_one(session: Session, name: str, choices: Mapping[str, Choice]) -> Map
     if session.cfg.init == "inherit":
         inherit(session, network, choices)
     job = parts.retraining(network)
+    if job.ungraphed:
+        console.say(f"note    {stage} runs without a CUDA graph: {job.ungraphed}")
     outcome = session.loop(
         Job(
             stage=stage,
@@ -86,7 +88,7 @@ def train_one(session: Session, name: str, choices: Mapping[str, Choice]) -> Map
             seed=session.cfg.seed,
         )
     )
-    validation = evaluate(network, parts.data, "validation", parts.task, device=parts.device)
+    validation = evaluate(network, parts.samples, "validation", parts.task, device=parts.device)
     file = write_genotype(session, choices, folder / "genotype.json")
     text = (folder / "genotype.json").read_text(encoding="utf-8")
     save_weights(folder / "weights.safetensors", network.state_dict(), text)

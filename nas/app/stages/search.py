@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from nas import console
 from nas.app.extend import extend
 from nas.app.found import write_genotype
 from nas.app.session import Session
@@ -23,9 +24,12 @@ def search(session: Session) -> None:
     """Run the strategy; leaves ``genotypes/``, the last checkpoint and ``search.json``."""
     parts, cfg = session.parts, session.cfg
     extend(session)
+    update = parts.update
+    if parts.ungraphed:
+        console.say(f"note    the search runs without a CUDA graph: {parts.ungraphed}")
     job = Job(
         stage="search",
-        update=parts.update,
+        update=update,
         epochs=cfg.trainer.epochs,
         streams=parts.streams(),
         schedules=parts.schedules,
@@ -61,7 +65,7 @@ def validation(parts: Parts) -> Mapping[str, float]:
     arch = parts.policy.probabilities()
     return evaluate(
         parts.supernet,
-        parts.data,
+        parts.samples,
         "validation",
         parts.task,
         device=parts.device,

@@ -31,7 +31,7 @@ def separable(
     dilation: int,
     edges: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """What ``nas.kernels.portable.separable`` computes, in one pass for dense (N, C, H, W).
+    """What ``nas.kernels.portable.separable`` computes, in one pass over (N, C, H, W).
 
     Kernels of 1, 3, 5 or 7, strides and dilations of 1 or 2.
     """
@@ -39,7 +39,7 @@ def separable(
     through = norm is not None and norm.through
     mean, rstd = (None, None) if norm is None else (norm.mean, norm.rstd)
     settings = _Settings(stride, padding, dilation, edges, through)
-    outputs = _Separable.apply(x, mean, rstd, depthwise, pointwise, settings)
+    outputs = _Separable.apply(x.contiguous(), mean, rstd, depthwise, pointwise, settings)
     return cast("tuple[Tensor, Tensor, Tensor]", outputs)
 
 

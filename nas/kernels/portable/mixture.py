@@ -48,12 +48,15 @@ class Mixture(torch.autograd.Function):
         gweights = torch.zeros_like(weights) if ctx.needs_input_grad[1] else None
         found: list[Tensor | None] = []
         for t, (term, z) in enumerate(zip(ctx.terms, ctx.saved_tensors, strict=True)):
-            edges = list(term.edges)
-            own = g if len(edges) == len(weights) else g[:, edges]
+            own, column = g, weights[:, t]
+            if len(term.edges) < len(weights):  # by slices: an index would be sent to the device
+                own = torch.stack([g[:, edge] for edge in term.edges], 1)
+                column = torch.stack([column[edge] for edge in term.edges])
             gradient = _shared if term.shared and not _by_edge(term, z) else _apart
-            gz, along = gradient(own, z, term, weights[edges, t], gweights is not None)
+            gz, along = gradient(own, z, term, column, gweights is not None)
             if gweights is not None and along is not None:
-                gweights[edges, t] = along
+                for place, edge in enumerate(term.edges):
+                    gweights[edge, t] = along[place]
             found.append(gz)
         return None, gweights, *found
 

@@ -131,7 +131,7 @@ class Fusion:
         terms = [_term(found, given, call.kernels) for found in candidates]
         table = torch.stack([_row(w, edge) for w, edge in zip(weights, edges, strict=True)])
         if len(candidates) < table.shape[1]:
-            table = table[:, [found.position for found in candidates]]
+            table = _columns(table, [found.position for found in candidates])
         return call.kernels.mixture(terms, table)
 
     def _candidates(
@@ -188,6 +188,13 @@ def _term(candidate: Candidate, given: Input, kernels: Kernels) -> Term:
         return Term(value.z, norm, candidate.places, value.shared)
     z = value.settled(given.follow, kernels)
     return Term(z, None, candidate.places, value.still_shared(z))
+
+
+def _columns(table: Tensor, positions: Sequence[int]) -> Tensor:
+    """Columns of ``table`` (E, n), positions ascending: slices, for an index would be sent over."""
+    starts = [p for i, p in enumerate(positions) if i == 0 or positions[i - 1] != p - 1]
+    ends = [p + 1 for i, p in enumerate(positions) if positions[i + 1 : i + 2] != [p + 1]]
+    return torch.cat([table[:, a:b] for a, b in zip(starts, ends, strict=True)], 1)
 
 
 def _row(weights: Weights, edge: Edge) -> Tensor:

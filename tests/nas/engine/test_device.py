@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from nas.engine.device import autocast_of, compile_cells, pick_device
+from nas.engine.device import autocast_of, check_layout, compile_cells, pick_device
 from nas.errors import ConfigError
 
 CPU = torch.device("cpu")
@@ -59,3 +59,12 @@ def test_cells_are_compiled_one_by_one_and_a_network_without_any_as_a_whole(
     compile_cells(plain)
     assert compiled[2:] == [plain]
     assert list(net.state_dict()) == names
+
+
+def test_channels_last_is_for_images_on_a_gpu() -> None:
+    check_layout(False, 1, torch.device("cpu"))
+    check_layout(True, 2, torch.device("cuda"))
+    with pytest.raises(ConfigError, match=r"images, but .* have 1 .*use channels_last=false"):
+        check_layout(True, 1, torch.device("cuda"))
+    with pytest.raises(ConfigError, match=r"needs a GPU.* got device=cpu, use channels_last=false"):
+        check_layout(True, 2, torch.device("cpu"))

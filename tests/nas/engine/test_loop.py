@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from nas.batch import Batch
 from nas.data import ArrayData, Batches
 from nas.dataspec import DataSpec
+from nas.engine import readings
 from nas.engine.checkpoint import Checkpointer
 from nas.engine.loop import Job, Loop, Observer, Outcome
 from nas.engine.rng import capture_rng, seed_everything
@@ -450,6 +451,42 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_checkpoint(
     else:
         assert files[-1] == "0001-00000005.ckpt"
         assert "the last good checkpoint, 0001-00000005.ckpt, is kept; " in text
+
+
+@pytest.fixture
+def far_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let metrics count as lying on a GPU, which is to be asked for them as rarely as can be."""
+    monkeypatch.setattr(readings, "waits_for", lambda value: True)
+
+
+def test_metrics_that_lie_elsewhere_are_read_late_and_give_the_same(
+    tmp_path: Path, expected: list[Any], far_away: None
+) -> None:
+    sitting = Sitting(tmp_path, "search", EVER)
+    assert sitting.run().steps == TOTAL
+    assert left(sitting) == expected
+    kinds = [entry[0] for entry in sitting.listener.heard]
+    assert kinds == ["begin", *(["step"] * STEPS + ["epoch"]) * EPOCHS, "end"]
+
+
+def test_divergence_that_is_read_late_is_told_of_its_step_and_never_saved(
+    tmp_path: Path, far_away: None
+) -> None:
+    sitting = Sitting(tmp_path, "search", EVER)
+    step = sitting.update.step
+
+    def diverging(*batches: Batch) -> Mapping[str, Tensor]:
+        found = step(*batches)
+        if len(sitting.update.asked) == STEPS + 3:  # a checkpoint is asked for, after the step
+            sitting.stopper.requested = signal.SIGTERM
+        bad = len(sitting.update.asked) == STEPS + 2
+        return {"loss/a": torch.tensor(math.nan)} if bad else found
+
+    sitting.update.step = diverging  # type: ignore[method-assign]
+    with pytest.raises(NasError, match="loss/a became nan in search, epoch 2, step 2; "):
+        sitting.run()
+    assert len(sitting.update.asked) == STEPS + 3
+    assert sitting.checkpointer.files() == []
 
 
 def test_a_refused_checkpoint_is_not_called_good(tmp_path: Path) -> None:

@@ -115,6 +115,22 @@ def test_bf16_holds_for_both_heads_and_leaves_the_weights_fp32() -> None:
     assert all(parameter.dtype == torch.float32 for parameter in net.parameters())
 
 
+def test_bf16_and_channels_last_go_together() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(288, 2))
+    twin = copy.deepcopy(net).to(memory_format=torch.channels_last)
+    images = torch.randn(6, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    targets = batch().targets
+    bf16 = autocast_of(torch.device("cpu"), "bf16")
+    found = supervised(net, autocast=bf16).step(Batch(images, targets))
+    last = Batch(images.contiguous(memory_format=torch.channels_last), targets)
+    other = supervised(twin, autocast=bf16).step(last)
+    torch.testing.assert_close(other["loss/train"], found["loss/train"], rtol=0.02, atol=0.02)
+    assert twin[0].weight.is_contiguous(memory_format=torch.channels_last)  # type: ignore[operator]
+    for one, two in zip(net.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(two, one, rtol=0.05, atol=0.05)
+
+
 def test_drop_path_rises_linearly_from_zero() -> None:
     net = TwoHeads()
     assert isinstance(net, Droppable)

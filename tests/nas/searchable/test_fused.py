@@ -247,6 +247,23 @@ def test_a_sampled_architecture_runs_what_is_sampled(monkeypatch: pytest.MonkeyP
     assert called == []
 
 
+@pytest.mark.parametrize("name", KERNELS)
+def test_a_sampled_architecture_on_a_part_of_the_channels_agrees(name: str) -> None:
+    """Its operations run one by one, on slices of a tensor, which are not dense."""
+    torch.manual_seed(0)
+    spec = DataSpec((3, 8, 8), "classes", 4)
+    net = DartsSpace(data=spec, channels=4, cells=3, nodes=2).supernet()
+    supernet = built(net, 2, torch.float64)
+    arch = random_arch(supernet, torch.float64, False, 1)
+    for place, (key, decision) in enumerate(arch.items()):
+        chosen = place % len(DARTS_OPERATIONS)
+        values = torch.zeros_like(decision.values)
+        values[0, chosen] = 1.0
+        arch[key] = Weights(values.requires_grad_(), (chosen,))
+    case = Case(supernet, torch.randn(4, 3, 8, 8, dtype=torch.float64), arch)
+    compare(case, kernels(name), training=True, tolerance=1e-10)
+
+
 def test_a_copy_of_a_fused_supernet_runs_plain_and_a_frozen_one_too() -> None:
     supernet = small()
     set_execution(supernet, portable_kernels())
@@ -285,3 +302,25 @@ def test_an_unknown_operation_runs_plain_inside_fused_nodes() -> None:
     inputs = torch.randn(3, 1, 8, 8, dtype=torch.float64)
     case = Case(supernet, inputs, random_arch(supernet, torch.float64, True, 8))
     compare(case, portable_kernels(), True, 1e-10)
+
+
+@pytest.mark.parametrize("name", ["darts", "pc_darts", "nasbench201"])
+@pytest.mark.parametrize("used", [None, portable_kernels()], ids=["plain", "fused"])
+def test_a_layout_with_channels_last_changes_rounding_alone(
+    name: str, used: Kernels | None
+) -> None:
+    """In double precision, which torch's CPU library with its wrong gradients does not serve."""
+    torch.manual_seed(0)
+    spec = DataSpec((3, 8, 8), "classes", 4)
+    darts = DartsSpace(data=spec, channels=4, cells=3, nodes=1)
+    space = NasBench201Space(data=spec, channels=4, cells=1) if name == "nasbench201" else darts
+    supernet = built(space.supernet(), 2 if name == "pc_darts" else 1, torch.float64)
+    inputs = torch.randn(2, 3, 8, 8, dtype=torch.float64)
+    arch = random_arch(supernet, torch.float64, True, 3)
+    wanted = Case(supernet, inputs, arch).results(None, training=True)
+    supernet = copy.deepcopy(supernet).to(memory_format=torch.channels_last)
+    last = inputs.contiguous(memory_format=torch.channels_last)
+    found = Case(supernet, last, arch).results(used, training=True)
+    assert found.keys() == wanted.keys()
+    for key, value in wanted.items():
+        torch.testing.assert_close(found[key], value, rtol=1e-8, atol=1e-10)
