@@ -82,5 +82,6 @@ def native_kernels() -> Kernels | None:
 
 
 def _dense_image(x: Tensor) -> bool:
-    precise = x.dtype in (torch.float32, torch.float64)
-    return x.dim() == 4 and x.device.type == "cpu" and precise
+    from nas.kernels import native
+
+    return x.dim() == 4 and x.device.type == "cpu" and native.available(x.dtype)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import hashlib
 import os
 import platform
 import shlex
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import cast
@@ -26,18 +30,20 @@ COMPILERS = ("g++", "clang++", "c++")
 # Not -ffast-math: it would let NaN vanish, and a search that diverged would look well.
 FLAGS = (
     *("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math"),
-    *("-fno-signed-zeros", "-fopenmp", "-fPIC", "-shared"),
+    *("-fno-signed-zeros", "-fopenmp", "-fPIC"),
 )
 MAX_SECONDS = 300
-SUFFIXES = {torch.float32: "float", torch.float64: "double"}
+NUMBERS = {torch.float32: "float", torch.float64: "double"}  # each has a library of its own
 
 
-def available() -> bool:
+def available(dtype: torch.dtype = torch.float32) -> bool:
     """Whether the kernels can be called; the first call compiles them (seconds, then kept).
 
     Where that fails, one line says why, once. ``NAS_NATIVE=0`` in the environment says no.
     """
-    return os.environ.get("NAS_NATIVE") != "0" and _library() is not None
+    if os.environ.get("NAS_NATIVE") == "0" or dtype not in NUMBERS:
+        return False
+    return _library(NUMBERS[dtype]) is not None
 
 
 def call(name: str, dtype: torch.dtype, *arguments: object) -> None:
@@ -46,7 +52,7 @@ def call(name: str, dtype: torch.dtype, *arguments: object) -> None:
     Arguments are dense tensors, whole numbers, what `sizes` makes, or None.
     """
     plain = [address(x) if isinstance(x, Tensor) else x for x in arguments]
-    _function(f"{name}_{SUFFIXES[dtype]}", len(plain) + 1)(*plain, torch.get_num_threads())
+    _function(name, NUMBERS[dtype], len(plain) + 1)(*plain, torch.get_num_threads())
 
 
 def sizes(*values: int) -> ctypes.Array[ctypes.c_ssize_t]:
@@ -63,8 +69,8 @@ def address(tensor: Tensor | None) -> int:
 
 
 @cache
-def _function(name: str, arguments: int) -> Callable[..., None]:
-    function = getattr(_library(), name)
+def _function(name: str, number: str, arguments: int) -> Callable[..., None]:
+    function = getattr(_library(number), name)
     function.restype = None
     # All are as wide as an address: without types, ctypes would cut them to 32 bits.
     function.argtypes = [ctypes.c_void_p] * arguments
@@ -72,15 +78,15 @@ def _function(name: str, arguments: int) -> Callable[..., None]:
 
 
 @cache
-def _library() -> ctypes.CDLL | None:
+def _library(number: str) -> ctypes.CDLL | None:
     try:
-        return ctypes.CDLL(str(_compiled()))
+        return ctypes.CDLL(str(_compiled(number)))
     except (NasError, OSError, subprocess.SubprocessError) as error:
         console.hint(f"note    no native kernels, PyTorch's own are used: {error}")
         return None
 
 
-def _compiled() -> Path:
+def _compiled(number: str) -> Path:
     compiler = _compiler()
     sources, headers = (sorted(SOURCES.glob(pattern)) for pattern in ("*.cpp", "*.h"))
     version = subprocess.run(
@@ -89,10 +95,13 @@ def _compiled() -> Path:
     key = hashlib.sha256()
     for part in (*(path.read_bytes() for path in (*sources, *headers)), version, _processor()):
         key.update(hashlib.sha256(part).digest())
-    key.update(repr((compiler, FLAGS)).encode())
+    flags = (*FLAGS, f"-DNUMBER={number}")
+    key.update(repr((compiler, flags)).encode())
     path = _folder() / f"native-{key.hexdigest()[:20]}.so"
     if not is_file(path):
-        _compile(compiler, sources, path)
+        with _alone_in(make_directory(path.parent)):
+            if not is_file(path):
+                _compile([*compiler, *flags], sources, path)
     return path
 
 
@@ -127,17 +136,38 @@ def _folder() -> Path:
     return base / "diffnas" / "kernels"
 
 
-def _compile(compiler: list[str], sources: Sequence[Path], path: Path) -> None:
-    """Whole or absent: processes that start together each compile, and the last one stays."""
-    temporary = temporary_path(make_directory(path.parent))
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Processes that start together compile once; where folders have no locks, each does."""
+    handle = os.open(folder, os.O_RDONLY)
     try:
-        command = [*compiler, *FLAGS, *map(str, sources), "-o", str(temporary)]
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=MAX_SECONDS, check=False
-        )
-        if done.returncode:
-            lines = [line for line in done.stderr.splitlines() if "error" in line] or [""]
-            raise NasError(f"{compiler[0]} failed {lines[0][-200:]}".strip())
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _compile(compiler: list[str], sources: Sequence[Path], path: Path) -> None:
+    """Leaves the library whole, or nothing."""
+    temporary = temporary_path(path.parent)
+    try:
+        with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
+            objects = [Path(folder) / f"{source.stem}.o" for source in sources]
+            jobs = [
+                pool.submit(_run, [*compiler, "-c", str(source), "-o", str(made)])
+                for source, made in zip(sources, objects, strict=True)
+            ]
+            for job in jobs:
+                job.result()
+            _run([*compiler, "-shared", *map(str, objects), "-o", str(temporary)])
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _run(command: Sequence[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=MAX_SECONDS, check=False)
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if "error" in line] or [""]
+        raise NasError(f"{Path(command[0]).name} failed {lines[0][-200:]}".strip())

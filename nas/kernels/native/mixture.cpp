@@ -200,18 +200,19 @@ void backward(const Extent& x, const std::vector<Term<T>>& terms, const T* weigh
 
 }  // namespace
 
-#define MIXTURE(T)                                                                                \
-    extern "C" void mixture_forward_##T(const Int* extent, const Int* table, const T* weights,    \
-                                        T* const* out, Int threads) {                             \
-        const Extent x(extent);                                                                   \
-        forward<T>(x, read_terms<T>(x, table), weights, out, threads);                            \
-    }                                                                                             \
-    extern "C" void mixture_backward_##T(const Int* extent, const Int* table, const T* weights,   \
-                                         const T* const* gradients, T* weight_gradients,          \
-                                         Int threads) {                                           \
-        const Extent x(extent);                                                                   \
-        backward<T>(x, read_terms<T>(x, table), weights, gradients, weight_gradients, threads);   \
-    }
+using T = NUMBER;  // what the library is compiled for
 
-MIXTURE(float)
-MIXTURE(double)
+extern "C" {
+
+void mixture_forward(const Int* extent, const Int* table, const T* weights, T* const* out,
+                     Int threads) {
+    const Extent x(extent);
+    forward<T>(x, read_terms<T>(x, table), weights, out, threads);
+}
+void mixture_backward(const Int* extent, const Int* table, const T* weights,
+                      const T* const* gradients, T* weight_gradients, Int threads) {
+    const Extent x(extent);
+    backward<T>(x, read_terms<T>(x, table), weights, gradients, weight_gradients, threads);
+}
+
+}  // extern "C"

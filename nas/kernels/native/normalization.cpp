@@ -86,22 +86,22 @@ void moments(const Extent& of, const T* z, T* mean, T* variance, Int threads) {
 
 }  // namespace
 
-#define NORMALIZATION(T)                                                                          \
-    extern "C" void normalized_forward_##T(const Int* shape, const T* z, const T* mean,           \
-                                           const T* rstd, const T* weight, const T* bias, T* y,   \
-                                           Int threads) {                                         \
-        forward<T>({shape[0], shape[1], shape[2]}, z, {mean, rstd, weight, bias}, y, threads);    \
-    }                                                                                             \
-    extern "C" void normalized_backward_##T(                                                      \
-        const Int* shape, const T* z, const T* mean, const T* rstd, const T* weight, Int through, \
-        const T* gy, T* gz, T* g_weight, T* g_bias, Int threads) {                                \
-        backward<T>({shape[0], shape[1], shape[2]}, z, {mean, rstd, weight, nullptr}, through,    \
-                    {gy, gz, g_weight, g_bias}, threads);                                         \
-    }                                                                                             \
-    extern "C" void moments_##T(const Int* shape, const T* z, T* mean, T* variance,               \
-                                Int threads) {                                                    \
-        moments<T>({shape[0], shape[1], shape[2]}, z, mean, variance, threads);                   \
-    }
+using T = NUMBER;  // what the library is compiled for
 
-NORMALIZATION(float)
-NORMALIZATION(double)
+extern "C" {
+
+void normalized_forward(const Int* shape, const T* z, const T* mean, const T* rstd, const T* weight,
+                        const T* bias, T* y, Int threads) {
+    forward<T>({shape[0], shape[1], shape[2]}, z, {mean, rstd, weight, bias}, y, threads);
+}
+void normalized_backward(const Int* shape, const T* z, const T* mean, const T* rstd,
+                         const T* weight, Int through, const T* gy, T* gz, T* g_weight, T* g_bias,
+                         Int threads) {
+    backward<T>({shape[0], shape[1], shape[2]}, z, {mean, rstd, weight, nullptr}, through,
+                {gy, gz, g_weight, g_bias}, threads);
+}
+void moments(const Int* shape, const T* z, T* mean, T* variance, Int threads) {
+    moments<T>({shape[0], shape[1], shape[2]}, z, mean, variance, threads);
+}
+
+}  // extern "C"

@@ -222,22 +222,23 @@ void average_backward(const Geometry& g, const T* gy, T* gx, Int threads) {
 
 }  // namespace
 
-#define POOLING(T)                                                                                \
-    extern "C" void max_pool_forward_##T(const Int* shape, const T* x, T* y, std::uint8_t* codes, \
-                                         T* mean, T* variance, Int threads) {                     \
-        max_forward<T>(Geometry(shape), x, y, codes, mean, variance, threads);                    \
-    }                                                                                             \
-    extern "C" void max_pool_backward_##T(const Int* shape, const std::uint8_t* codes,            \
-                                          const T* gy, T* gx, Int threads) {                      \
-        max_backward<T>(Geometry(shape), codes, gy, gx, threads);                                 \
-    }                                                                                             \
-    extern "C" void avg_pool_forward_##T(const Int* shape, const T* x, T* y, T* mean, T* variance, \
-                                         Int threads) {                                           \
-        average_forward<T>(Geometry(shape), x, y, mean, variance, threads);                       \
-    }                                                                                             \
-    extern "C" void avg_pool_backward_##T(const Int* shape, const T* gy, T* gx, Int threads) {    \
-        average_backward<T>(Geometry(shape), gy, gx, threads);                                    \
-    }
+using T = NUMBER;  // what the library is compiled for
 
-POOLING(float)
-POOLING(double)
+extern "C" {
+
+void max_pool_forward(const Int* shape, const T* x, T* y, std::uint8_t* codes, T* mean, T* variance,
+                      Int threads) {
+    max_forward<T>(Geometry(shape), x, y, codes, mean, variance, threads);
+}
+void max_pool_backward(const Int* shape, const std::uint8_t* codes, const T* gy, T* gx,
+                       Int threads) {
+    max_backward<T>(Geometry(shape), codes, gy, gx, threads);
+}
+void avg_pool_forward(const Int* shape, const T* x, T* y, T* mean, T* variance, Int threads) {
+    average_forward<T>(Geometry(shape), x, y, mean, variance, threads);
+}
+void avg_pool_backward(const Int* shape, const T* gy, T* gx, Int threads) {
+    average_backward<T>(Geometry(shape), gy, gx, threads);
+}
+
+}  // extern "C"
