@@ -13,7 +13,9 @@ from nas.kernels import portable
 from nas.kernels.normalization import Normalization
 from nas.kernels.term import Term
 
-Moments = tuple[Tensor, Tensor, Tensor]  # a value, its mean and its biased variance per channel
+# A value with its mean and its biased variance per channel, or None twice where those would have
+# cost a pass of their own.
+Moments = tuple[Tensor, Tensor | None, Tensor | None]
 
 
 @dataclass(frozen=True)

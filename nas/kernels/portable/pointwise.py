@@ -8,8 +8,6 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from nas.kernels.portable.channels import moments
-
 
 class Pointwise(torch.autograd.Function):
     """``weight @ relu(x)`` at every position; of the two only ``x`` is kept for the backward."""
@@ -36,13 +34,10 @@ class Pointwise(torch.autograd.Function):
         return gx, gw
 
 
-def pointwise(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """``weight @ relu(x)`` (N, O, ...) of ``x`` (N, C, ...), ``weight`` (O, C), and its moments.
-
-    The mean and the biased variance per channel are outside the graph.
-    """
+def pointwise(x: Tensor, weight: Tensor) -> tuple[Tensor, None, None]:
+    """``weight @ relu(x)`` (N, O, ...) of ``x`` (N, C, ...), ``weight`` (O, C), without moments."""
     y: Tensor = Pointwise.apply(x, weight)
-    return (y, *moments(y.detach()))
+    return y, None, None
 
 
 class GroupedPointwise(torch.autograd.Function):

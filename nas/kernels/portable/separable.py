@@ -6,7 +6,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nas.kernels.normalization import Normalization
-from nas.kernels.portable.channels import moments
 from nas.kernels.portable.depthwise import depthwise as depthwise_conv
 from nas.kernels.portable.normalized import normalized
 from nas.kernels.portable.pointwise import grouped_pointwise
@@ -21,8 +20,8 @@ def separable(
     stride: int,
     dilation: int,
     edges: int,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """``pointwise(depthwise(relu(norm(x))))`` for each edge, and its moments.
+) -> tuple[Tensor, None, None]:
+    """``pointwise(depthwise(relu(norm(x))))`` for each edge, without its moments.
 
     Args:
         x: (N, C, ...), read by all edges, or (N, edges * C, ...), edge-major.
@@ -34,8 +33,8 @@ def separable(
         edges: how many.
 
     Returns:
-        The value (N, edges * C, ... / stride), and its mean and biased variance per channel, which
-        are outside the graph.
+        The value (N, edges * C, ... / stride); kernels that get them on the way add its mean and
+        biased variance per channel, which are outside the graph.
     """
     if norm is not None:
         x = normalized(x, norm)
@@ -44,4 +43,4 @@ def separable(
         a = a.repeat(1, edges, *([1] * (a.dim() - 2)))
     spatial = depthwise_conv(a, depthwise, stride, dilation)
     y = grouped_pointwise(spatial, pointwise.view(edges, -1, pointwise.shape[1]))
-    return (y, *moments(y.detach()))
+    return y, None, None

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nas.kernels import Kernels
-from nas.searchable.fused.value import Follow, Norm, Value, joined, repeated, statistics
+from nas.searchable.fused.value import Follow, Norm, Value, both, joined, repeated, statistics
 from nas.searchable.primitives import Halves, Pool, Zero, shifted
 
 _CONV = {1: F.conv1d, 2: F.conv2d}
@@ -136,7 +136,7 @@ def _run_separable(
         dilation=first.dilation[0],
         edges=value.edges,
     )
-    return Value(y, value.edges, shared=False, moments=(mean, var))
+    return Value(y, value.edges, False, moments=both(mean, var))
 
 
 def _run_pointwise(column: Column, value: Value, given: Input, kernels: Kernels) -> Value:
@@ -148,7 +148,7 @@ def _products(column: Column, z: Tensor, edges: int, kernels: Kernels) -> Value:
     weight = _weights(column)
     if z.shape[1] == weight.shape[1]:
         y, mean, var = kernels.pointwise(z, weight.flatten(1))
-        return Value(y, edges, shared=False, moments=(mean, var))
+        return Value(y, edges, False, moments=both(mean, var))
     conv: Any = _CONV[z.dim() - 2]
     return Value(conv(F.relu(z), weight, groups=edges), edges, shared=False)
 
@@ -222,7 +222,7 @@ def _run_norm(column: Column, value: Value, given: Input, kernels: Kernels) -> V
 def _run_pool(pool: Pool, value: Value, given: Input, kernels: Kernels) -> Value:
     z = value.settled(given.follow, kernels)
     y, mean, var = pool.pooled(z, kernels)
-    return Value(y, value.edges, value.still_shared(z), moments=(mean, var))
+    return Value(y, value.edges, value.still_shared(z), moments=both(mean, var))
 
 
 def _run_plain(column: Column, value: Value, given: Input, kernels: Kernels) -> Value:

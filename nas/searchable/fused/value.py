@@ -86,6 +86,11 @@ class Value:
         return self.shared and settled.shape[1] == self.z.shape[1]
 
 
+def both(mean: Tensor | None, var: Tensor | None) -> tuple[Tensor, Tensor] | None:
+    """The moments, if they are known."""
+    return None if mean is None or var is None else (mean, var)
+
+
 def repeated(z: Tensor, edges: int) -> Tensor:
     """``z`` (N, C, ...) once per edge: (N, edges * C, ...)."""
     return z.repeat(1, edges, *([1] * (z.dim() - 2)))
