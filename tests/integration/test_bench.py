@@ -90,6 +90,12 @@ def test_successive_halving_counts_seconds(bench: Bench) -> None:
     assert [each["strategy"] for each in found["strategies"]] == ["random", "successive_halving"]
 
 
+def test_a_metric_without_splits_is_made_small(bench: Bench) -> None:
+    found = bench("metric=parameters", "split=null", "seeds=2", "queries=60")
+    assert found["best_of_table"] == 100
+    assert max(each["mean"] for each in found["strategies"]) < 102
+
+
 def test_a_plan_writes_nothing(bench: Bench, here: Path) -> None:
     assert "estimates" in bench("seeds=2", "queries=5", "--plan")
     assert not (here / "runs").exists()
@@ -105,6 +111,8 @@ def test_a_plan_writes_nothing(bench: Bench, here: Path) -> None:
         (["strategies=[random,evolutoin]"], "unknown strategy 'evolutoin'"),
         (["split=test"], "test figures are not handed out during a search"),
         (["metric=psnr"], "has no metric 'psnr'; it has accuracy, parameters"),
+        (["seconds=abc"], "seconds must be a number or null, got 'abc'"),
+        (["action=rnu"], "there is no nas bench rnu; there are run, list, query"),
         (["epochs=0"], "epochs must be at least 1, got 0"),
         (["table=nasbench201"], "there is no nb201_architectures.csv.gz"),
         (["table=mine"], "unknown table 'mine'"),

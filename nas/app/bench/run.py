@@ -61,7 +61,8 @@ def _plan(made: Setup) -> list[tuple[str, str]]:
 def notes(made: Setup) -> tuple[str, ...]:
     """What flatters the figures of a contest."""
     contest = made.contest
-    if contest.report.split == contest.query.split:
+    seen, judge = select(contest.table, contest.query), select(contest.table, contest.report)
+    if seen.column.split == judge.column.split:
         return ("judged by the split that the searches see: a choice that was lucky looks good",)
     return ()
 

@@ -13,7 +13,7 @@ from nas.benchmarks import Budget, Query, Table
 from nas.benchmarks.query import MEAN, RANDOM, select
 from nas.benchmarks.registry import load
 from nas.benchmarks.trials import Contest
-from nas.errors import ConfigError
+from nas.errors import ConfigError, nearest
 
 ACTIONS = ("run", "list", "query")
 AUTO = "auto"
@@ -37,13 +37,15 @@ def setup(cfg: DictConfig) -> Setup:
     """
     if cfg.action != "run":
         raise ConfigError(
-            f"nas bench {cfg.action}: there are {', '.join(ACTIONS)}; list and query take no "
-            "settings of a run"
+            f"there is no nas bench {cfg.action}; there are {', '.join(ACTIONS)}, typed first"
+            f"{nearest(str(cfg.action), ACTIONS)}"
         )
     queries, seconds = cfg.queries, cfg.seconds
     if queries is not None and (isinstance(queries, bool) or not isinstance(queries, int)):
         raise ConfigError(f"queries must be a whole number or null, got {queries!r}")
-    budget = Budget(queries, None if seconds is None else float(seconds))
+    if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, int | float)):
+        raise ConfigError(f"seconds must be a number or null, got {seconds!r}")
+    budget = Budget(queries, seconds)
     seeds = _seeds(cfg.seeds)
     table = load(str(cfg.table), Path(str(cfg.root)).expanduser())
     query = _query(table, cfg)
@@ -71,28 +73,30 @@ def _seeds(given: Any) -> tuple[int, ...]:
 def _query(table: Table, cfg: DictConfig) -> Query:
     metric = str(cfg.metric)
     dataset = None if cfg.dataset is None else str(cfg.dataset)
+    split = None if cfg.split is None else str(cfg.split)
     epochs = cfg.epochs
     if epochs is None:
         known = [
             column.epochs
             for column in table.columns
-            if (column.metric, column.split) == (metric, str(cfg.split))
+            if column.metric == metric
+            and split in (None, column.split)
             and dataset in (None, column.dataset)
             and column.epochs is not None
         ]
         epochs = max(known, default=None)
     policy = str(cfg.policy)
-    query = Query(metric, dataset, str(cfg.split), epochs, MEAN)
+    query = Query(metric, dataset, split, epochs, MEAN)
     if policy == AUTO:
         policy = RANDOM if len(select(table, query).seeds) > 1 else MEAN
     seed = int(policy) if policy.isdecimal() else policy
-    return Query(metric, dataset, str(cfg.split), epochs, seed)
+    return Query(metric, dataset, split, epochs, seed)
 
 
 def _report(table: Table, query: Query, split: str) -> Query:
     """The mean over seeds of the longest training on the split that judges."""
-    wanted: Sequence[str] = ("test", str(query.split)) if split == AUTO else (split,)
     series = select(table, query).column
+    wanted: Sequence[str] = ("test", series.split) if split == AUTO else (split,)
     for name in wanted:
         columns = [
             column
