@@ -25,7 +25,7 @@ def run(verb: str, cfg: DictConfig, typed: Sequence[str] = ()) -> float | None:
 
     from nas.app import verbs
 
-    check_granted(cfg.plugins, HydraConfig.get().overrides.task)
+    check_granted(cfg.get("plugins", ()), HydraConfig.get().overrides.task)
     if "stages" in cfg:
         check_settings(cfg)
         check_effect(cfg, verb, typed)

@@ -119,6 +119,13 @@ def export(cfg: DictConfig) -> float | None:
     return None
 
 
+def bench(cfg: DictConfig) -> float | None:
+    """``nas bench run``: search methods on a table of trained architectures."""
+    from nas.app.bench import bench as run_bench
+
+    return run_bench(cfg)
+
+
 def close(folder: RunFolder, plugins: Sequence[str] = ()) -> float | None:
     """Print the closing table of a run; returns what a sweeper may choose by.
 
@@ -191,4 +198,5 @@ VERBS: Mapping[str, Callable[[DictConfig], float | None]] = {
     "retrain": retrain,
     "evaluate": evaluate,
     "export": export,
+    "bench": bench,
 }

@@ -75,7 +75,7 @@ def _dispatch(args: list[str]) -> int:
 
         helping.verb_help(verb, [*shipped_folders(), *typed_folders(rest)])
         return 0
-    if verb.kind == "run":
+    if verb.kind == "run" and not (rest and rest[0] in verb.looks):
         return _run(verb, rest)
     from nas.cli.look import run
 

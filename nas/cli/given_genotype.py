@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nas.space import SearchSpace
 
 _ASSIGNED = re.compile(r"\s*[^\W\d]\w*\s*=\s*(?=\w)")  # as the released files name genotypes
-_TEXT = re.compile(r"\s*\w*[(|]")
+_TEXT = re.compile(r"\s*\w*[(|:]")
 _BEGINNING = re.compile(r"\w*\W")
 
 

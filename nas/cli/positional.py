@@ -120,7 +120,9 @@ def parse(verb: Verb, args: list[str]) -> Line:
     if named_nodes(settings):
         settings = _with_own_classes(Line(verb, tuple(options), tuple(settings)))
     if "--plan" in switches and not verb.plans:
-        raise ConfigError(f"nas {verb.name} has no plan; --plan goes with search and retrain")
+        raise ConfigError(
+            f"nas {verb.name} has no plan; --plan goes with search, retrain and bench"
+        )
     if "--plan" in switches:
         settings += ["mode=plan", "hydra.output_subdir=null"]
     return Line(

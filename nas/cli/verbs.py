@@ -17,7 +17,8 @@ class Verb:
     says whether ``--plan`` shows what would run; ``unused`` are groups that are only there so that
     experiments fit. A look verb takes from ``words[0]`` to
     ``words[1]`` words and the ``settings`` (name, explanation); its function is ``look`` of
-    ``nas.cli.<module>``, which is named like the verb where it is not given.
+    ``nas.cli.<module>``, which is named like the verb where it is not given. A run verb whose first
+    word is one of ``looks`` is a look verb for that line.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Verb:
     words: tuple[int, int] = (0, 0)
     settings: tuple[tuple[str, str], ...] = ()
     module: str = ""
+    looks: tuple[str, ...] = ()
 
     @property
     def usage(self) -> str:
@@ -90,6 +92,28 @@ _LISTED = (
             ("nas export latest --json", "the files and their differences as JSON"),
         ),
         positional="run",
+    ),
+    Verb(
+        "bench",
+        "run",
+        "run search methods on tables of trained architectures; list and query the tables",
+        (
+            ("nas bench run seeds=100", "four search methods on the table that comes along"),
+            ("nas bench list", "the tables, and which of their files are missing"),
+            ("nas bench query chain:20302 epochs=8", "what a table says of one architecture"),
+        ),
+        positional="action",
+        plans=True,
+        words=(1, 2),
+        settings=(
+            ("table", "a table of the list, or a .json file of yours (chain)"),
+            ("root", "folder of published tables (NAS_DATA_DIR, else data)"),
+            ("metric", "what is asked (everything)"),
+            ("dataset", "on which data (all)"),
+            ("split", "of which split (all)"),
+            ("epochs", "after which training (all)"),
+        ),
+        looks=("list", "query"),
     ),
     Verb(
         "ls",

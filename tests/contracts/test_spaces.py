@@ -12,6 +12,7 @@ from nas.decision import Decision, Genotype
 from nas.searchable import MixedOp
 from nas.space import SearchSpace, name_of
 from nas.testing import check_space, checks_of_space, toys
+from search_spaces.chain import ChainSpace
 from search_spaces.darts import DartsSpace
 from search_spaces.nasbench201 import NasBench201Space
 from tests.contracts import broken_spaces as broken
@@ -61,6 +62,8 @@ GOOD: dict[str, Callable[[], SearchSpace]] = {
     "darts-image-1d": lambda: DartsSpace(
         DataSpec((2, 13), "image", 1), nodes=1, operations=("avg_pool_3x3", "dil_conv_3x3"), **SMALL
     ),
+    "chain": lambda: ChainSpace(IMAGES, channels=4, network_channels=4),
+    "chain-1d-image": lambda: ChainSpace(DataSpec((2, 13), "image", 1), 2, 4),
     "nasbench201": lambda: NasBench201Space(IMAGES, **TINY),
     "nasbench201-dense": lambda: NasBench201Space(DataSpec((1, 7), "dense", 3), **TINY),
     "nasbench201-countable": lambda: NasBench201Space(

@@ -138,7 +138,7 @@ def test_a_run_and_one_of_its_epochs(say: Say, run: Path) -> None:
         (["A = B = Genotype(normal=3)"], 1, "no genotype 'A = B = Genotype(normal=3)'"),
         (["A = Genotype(normal=3); B"], 1, "a genotype text reads Genotype("),
         (["A = Genotype(normal=print(1))"], 1, "a genotype text has the fields"),
-        (["Genotyp(normal=3)"], 1, "texts begin with 'Genotype(' (darts) or '|' (nasbench201)"),
+        (["Genotyp(normal=3)"], 1, "texts begin with 'chain:' (chain) or 'Genotype(' (darts)"),
         (["|none~0|"], 1, "3 nodes joined by '+'"),
         ([CELL, "space=darts"], 1, "not a genotype text"),
         (["PC_DARTS_cifar", "space=nasbench201"], 1, "no genotype 'PC_DARTS_cifar'"),

@@ -49,7 +49,7 @@ def wrote(name: str, text: str) -> None:
 
 def test_shipped_spaces_are_listed_with_the_first_line_of_their_file() -> None:
     texts = {entry.name: entry.text for entry in listed()}
-    assert list(texts) == ["darts", "nasbench201"]
+    assert list(texts) == ["chain", "darts", "nasbench201"]
     assert texts["darts"] == "Cells of DARTS (arXiv 1806.09055)."
     assert isinstance(build(find("darts").settings()), DartsSpace)
     assert isinstance(build(find("nasbench201").settings()), NasBench201Space)

@@ -83,7 +83,10 @@ def test_an_existing_path_with_an_equals_sign_is_a_word(checkout: Path) -> None:
         ("search gdas", "unexpected 'gdas'; did you mean strategy=gdas?"),
         ("search seed 3", "unexpected 'seed'; settings are written key=value"),
         ("search =3", "unexpected '=3'; settings are written key=value"),
-        ("export latest --plan", "nas export has no plan; --plan goes with search and retrain"),
+        (
+            "export latest --plan",
+            "nas export has no plan; --plan goes with search, retrain and bench",
+        ),
         ("evaluate latest older", "unexpected 'older'; settings are written key=value"),
     ],
 )

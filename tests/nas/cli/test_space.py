@@ -43,8 +43,9 @@ def test_every_space_is_listed(say: Say) -> None:
     status, out, err = say("space", "list")
     assert (status, err) == (0, "")
     assert "nasbench201  The cell of NAS-Bench-201 (arXiv 2001.00326)" in out
-    assert out.splitlines()[-1].startswith("next  nas space size darts")
+    assert out.splitlines()[-1].startswith("next  nas space size chain")
     assert [row["name"] for row in json.loads(say("space", "list", "--json")[1])] == [
+        "chain",
         "darts",
         "nasbench201",
     ]

@@ -1,0 +1,60 @@
+"""Curves of regret over queries with bands, one line for each search method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nas.analysis.svg import FONT, color
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_LINES = (
+    ("line-separable", "solid"),
+    ("line-dilated", "dashed"),
+    ("line-pool", "dashdot"),
+    ("line-skip", "dotted"),
+    ("line-conv", "solid"),
+    ("line-other", "dashed"),
+)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Mean and band of one method after 1, 2, ... queries."""
+
+    mean: Sequence[float]
+    low: Sequence[float]
+    high: Sequence[float]
+
+
+def regret_figure(title: str, unit: str, curves: Mapping[str, Curve]) -> Figure:
+    """Draw all curves over queries, the regret on a logarithmic axis where none of it is 0."""
+    from matplotlib.figure import Figure
+    from matplotlib.font_manager import FontProperties
+
+    figure = Figure(figsize=(5.6, 3.3))
+    axes = figure.add_axes((0.11, 0.14, 0.86, 0.74))
+    for place, (name, curve) in enumerate(curves.items()):
+        ink, style = _LINES[place % len(_LINES)]
+        queries = range(1, len(curve.mean) + 1)
+        axes.fill_between(queries, curve.low, curve.high, color=color(ink), alpha=0.15, linewidth=0)
+        axes.plot(queries, curve.mean, color=color(ink), linestyle=style, linewidth=1.4, label=name)
+    if all(min(curve.low) > 0 for curve in curves.values()):
+        axes.set_yscale("log")
+    axes.grid(visible=True, color=color("grid"), linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.tick_params(length=0, labelsize=7.5, labelcolor=color("ink"))
+    for label in [*axes.get_xticklabels(), *axes.get_yticklabels()]:
+        label.set_fontfamily(FONT)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side == "bottom")
+        spine.set_color(color("muted"))
+    small = FontProperties(family=FONT, size=7.5)
+    axes.set_xlabel("queries", fontproperties=small, color=color("muted"))
+    axes.set_ylabel(unit, fontproperties=small, color=color("muted"))
+    axes.legend(frameon=False, prop=small, labelcolor=color("ink"))
+    figure.text(0.02, 0.94, title, fontsize=9, family=FONT, color=color("ink"))
+    return figure

@@ -1,0 +1,138 @@
+"""A question to a table: metric, data set, split, epochs, and which of the seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from nas.benchmarks.errors import QueryError
+from nas.benchmarks.table import Column, Table, Values
+from nas.errors import nearest
+
+MEAN, RANDOM = "mean", "random"
+HIGHER = {"accuracy"}
+"""Metrics of which more is better; of all others less is."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is asked of a table; what is left out must leave one answer only.
+
+    Attributes:
+        metric, dataset, split, epochs: as of `Column`; None where the table leaves no choice.
+        seed: ``mean`` over the seeds of the table, ``random`` for one of them, or a seed of it.
+    """
+
+    metric: str = "accuracy"
+    dataset: str | None = None
+    split: str | None = None
+    epochs: int | None = None
+    seed: str | int = MEAN
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """The columns that answer a question, one for each seed.
+
+    Attributes:
+        column: what they share; its ``seed`` is None.
+        values: (seeds, architectures).
+        seeds: of the rows; None for a mean that the source gives.
+        policy: ``mean``, ``random``, or the one seed that was asked for.
+    """
+
+    column: Column
+    values: Values
+    seeds: tuple[int | None, ...]
+    policy: str | int
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether more of this metric is better."""
+        return self.column.metric in HIGHER
+
+    @property
+    def mean(self) -> Values:
+        """(architectures,) means over the seeds."""
+        found: Values = self.values.mean(0)
+        return found
+
+    @property
+    def complete(self) -> bool:
+        """Whether every architecture of the table has its value."""
+        return not np.isnan(self.values).any()
+
+    def of(self, row: int, generator: np.random.Generator) -> float:
+        """The value of an architecture under the seed policy.
+
+        Raises QueryError where it was not measured.
+        """
+        if self.policy == RANDOM:
+            value = float(self.values[int(generator.integers(len(self.values))), row])
+        else:
+            value = float(self.values[:, row].mean())
+        if np.isnan(value):
+            raise QueryError(f"this architecture has no value of {self.column.text} in the table")
+        return value
+
+
+def select(table: Table, query: Query) -> Series:
+    """The series of a question.
+
+    Raises:
+        QueryError: the table has no such column, or several; the sentence lists what there is.
+    """
+    _check(table, query)
+    found = [column for column in table.columns if column.metric == query.metric]
+    for name in ("dataset", "split", "epochs"):
+        wanted = getattr(query, name)
+        there = list(dict.fromkeys(getattr(column, name) for column in found))
+        if wanted is not None and wanted not in there:
+            hint = nearest(str(wanted), map(str, there))
+            raise QueryError(
+                f"table {table.name} has no {query.metric} with {name} {wanted}; "
+                f"it has {_listed(there)}{hint}"
+            )
+        found = [column for column in found if wanted is None or getattr(column, name) == wanted]
+    kinds = list(dict.fromkeys(replace(column, seed=None) for column in found))
+    if len(kinds) > 1:
+        differ = [
+            n for n in ("dataset", "split", "epochs") if len({getattr(k, n) for k in kinds}) > 1
+        ]
+        raise QueryError(
+            f"ambiguous: say {' and '.join(differ)}; table {table.name} has "
+            f"{'; '.join(kind.text for kind in kinds)}"
+        )
+    return _of_seeds(table, query, found, kinds[0])
+
+
+def _of_seeds(table: Table, query: Query, found: list[Column], kind: Column) -> Series:
+    known = [column.seed for column in found if column.seed is not None]
+    kept = found
+    if query.seed not in (MEAN, RANDOM):
+        kept = [column for column in found if column.seed == query.seed]
+    if not kept or (query.seed == RANDOM and not known):
+        has = f"it has seeds {_listed(known)}, mean and random" if known else "it has means only"
+        raise QueryError(f"table {table.name} has no seed {query.seed} of {kind.text}; {has}")
+    rows = [table.columns.index(column) for column in kept]
+    seeds = tuple(column.seed for column in kept)
+    return Series(kind, table.values[rows], seeds, query.seed)
+
+
+def _check(table: Table, query: Query) -> None:
+    known = table.metrics()
+    if query.metric not in known:
+        raise QueryError(
+            f"table {table.name} has no metric {query.metric!r}; it has {_listed(known)}"
+            f"{nearest(query.metric, known)}"
+        )
+    if query.epochs is not None and query.epochs < 1:
+        raise QueryError(f"epochs must be at least 1, got {query.epochs}")
+    if isinstance(query.seed, str) and query.seed not in (MEAN, RANDOM):
+        raise QueryError(f"the seed policy is mean, random or a seed, got {query.seed!r}")
+
+
+def _listed(words: Iterable[object]) -> str:
+    return ", ".join(str(word) or "none" for word in words)
