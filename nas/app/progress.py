@@ -16,11 +16,11 @@ SHOWN = {"entropy/normal": "entropy", "skip/normal": "skip"}
 class ProgressBars:
     """Listens to the loop and shows stage, steps, figures and time left.
 
-    ``metric`` is the one whose values are shown.
+    ``metric`` is the one whose values are shown; ``loops`` says whether the loop's are.
     """
 
-    def __init__(self, metric: str = ACCURACY) -> None:
-        self.metric = metric
+    def __init__(self, metric: str = ACCURACY, *, loops: bool = True) -> None:
+        self.metric, self.loops = metric, loops
         self._progress = Progress()
         self._task: Task | None = None
 
@@ -42,7 +42,8 @@ class ProgressBars:
 
     def begin(self, stage: str, total: int, done: int) -> None:
         """A new bar for a stage."""
-        self._task = self._progress.task(stage, total, done)
+        if self.loops:
+            self._task = self._progress.task(stage, total, done)
 
     def step(self, metrics: Mapping[str, float]) -> None:
         """One step further."""

@@ -126,6 +126,13 @@ def bench(cfg: DictConfig) -> float | None:
     return run_bench(cfg)
 
 
+def rank(cfg: DictConfig) -> float | None:
+    """``nas rank RUN``: does its supernet order architectures as training them alone does?"""
+    from nas.app.rank import rank as run_rank
+
+    return run_rank(cfg)
+
+
 def close(folder: RunFolder, plugins: Sequence[str] = ()) -> float | None:
     """Print the closing table of a run; returns what a sweeper may choose by.
 
@@ -199,4 +206,5 @@ VERBS: Mapping[str, Callable[[DictConfig], float | None]] = {
     "evaluate": evaluate,
     "export": export,
     "bench": bench,
+    "rank": rank,
 }

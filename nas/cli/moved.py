@@ -14,7 +14,7 @@ from nas.plugins import granted
 from nas.store.folder import resolve
 from nas.store.settings import read_settings
 
-VERBS = ("evaluate", "export")
+VERBS = ("evaluate", "export", "rank")
 """Those that open a run again; what ``nas retrain`` and ``from=`` begin has all data settings."""
 
 

@@ -94,6 +94,17 @@ _LISTED = (
         positional="run",
     ),
     Verb(
+        "rank",
+        "run",
+        "compare a supernet's order of architectures with that of training them alone",
+        (
+            ("nas rank latest", "50 random architectures, trained as the run's own are"),
+            ("nas rank latest n=20 epochs=2 jobs=2", "fewer, briefly, in two processes"),
+            ("nas rank latest table=nasbench201", "and beside a published table"),
+        ),
+        positional="run",
+    ),
+    Verb(
         "bench",
         "run",
         "run search methods on tables of trained architectures; list and query the tables",
