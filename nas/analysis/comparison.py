@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from statistics import fmean
+from typing import Any
 
 from nas.analysis.matching import Entry
 from nas.analysis.statistics import (
@@ -23,8 +24,22 @@ SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
+class Best:
+    """The run that is best on validation of ``of`` runs, and what it reached on test."""
+
+    run: str
+    of: int
+    test: float
+
+
+@dataclass(frozen=True)
 class Group:
-    """Runs with one value of the setting compared; costs are means over the runs that know them."""
+    """Runs with one value of the setting compared; costs are means over the runs that know them.
+
+    ``random`` describes, over the runs, the mean test metric of random networks of equal cost, each
+    retrained like the found one; ``distance`` is the mean share of decisions in which the genotypes
+    of two seeds differ.
+    """
 
     name: str
     seeds: tuple[int, ...]
@@ -33,6 +48,9 @@ class Group:
     parameters: float | None
     macs: float | None
     search_seconds: float | None
+    best: Best | None = None
+    random: Description | None = None
+    distance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -79,12 +97,13 @@ def compare(entries: Sequence[Entry], higher_is_better: bool) -> Comparison:
         pair if pair.p is None else _judged(replace(pair, corrected=next(corrected)), sign)
         for pair in pairs
     ]
-    groups = [_group(name, list(runs.values())) for name, runs in named.items()]
+    groups = [_group(name, list(runs.values()), sign) for name, runs in named.items()]
     return Comparison(tuple(groups), tuple(judged))
 
 
-def _group(name: str, runs: Sequence[Entry]) -> Group:
+def _group(name: str, runs: Sequence[Entry], sign: int) -> Group:
     known = [run.validation for run in runs if run.validation is not None]
+    others = [run.random for run in runs if run.random is not None]
     return Group(
         name,
         tuple(run.seed for run in runs),
@@ -93,7 +112,30 @@ def _group(name: str, runs: Sequence[Entry]) -> Group:
         _mean([run.parameters for run in runs]),
         _mean([run.macs for run in runs]),
         _mean([run.search_seconds for run in runs]),
+        _best(runs, sign),
+        describe(others) if others else None,
+        genotype_distance([run.genotype for run in runs if run.genotype]),
     )
+
+
+def _best(runs: Sequence[Entry], sign: int) -> Best | None:
+    known = [(run.validation, run) for run in runs if run.validation is not None]
+    if len(known) < 2:
+        return None
+    chosen = max(known, key=lambda pair: sign * pair[0])[1]
+    return Best(chosen.run, len(known), chosen.test)
+
+
+def genotype_distance(genotypes: Sequence[Mapping[str, Any]]) -> float | None:
+    """Mean over all pairs of the share of decisions that differ; None for fewer than two.
+
+    A decision that only one of two genotypes takes differs.
+    """
+    shares = []
+    for one, other in combinations(genotypes, 2):
+        names = one.keys() | other.keys()
+        shares.append(sum(one.get(n) != other.get(n) for n in names) / len(names))
+    return fmean(shares) if shares else None
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from nas.errors import ConfigError, nearest
 from nas.store.identity import RUNTIME_KEYS, canonical_json
@@ -17,7 +18,10 @@ SHOWN = 3  # so many settings are named in a sentence
 
 @dataclass(frozen=True)
 class Entry:
-    """A run that takes part: the value it stands for, its seed, and what was measured."""
+    """A run that takes part: the value it stands for, its seed, and what was measured.
+
+    ``random`` is the mean of ``test`` over random networks of equal cost that were retrained alike.
+    """
 
     run: str
     group: str
@@ -27,6 +31,8 @@ class Entry:
     parameters: float | None = None
     macs: float | None = None
     search_seconds: float | None = None
+    random: float | None = None
+    genotype: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)
@@ -237,6 +243,8 @@ def _entry(record: Record, by: str) -> Entry:
         record.count("parameters"),
         record.count("macs"),
         record.search_seconds,
+        record.random,
+        record.genotype,
     )
 
 

@@ -9,9 +9,11 @@ from pathlib import Path
 
 from nas import console
 from nas.analysis.comparison import Comparison, Group, Pair, compare, sentence
-from nas.analysis.matching import Selection, select
+from nas.analysis.latex import tabular
+from nas.analysis.matching import Entry, Selection, select
 from nas.analysis.statistics import Description, Interval
 from nas.analysis.summary import PAIRED_SEEDS, in_words, is_share, millions, seconds
+from nas.analysis.trade_off import COSTS, TradeOff, trade_off
 from nas.cli.look import Look
 from nas.errors import NasError
 from nas.store.folder import RunFolder, resolve
@@ -34,11 +36,33 @@ def look(line: Look) -> int:
     selection = replace(selection, left_out=lost)
     comparison = compare(selection.entries, selection.higher_is_better)
     verdict = sentence(comparison, by, selection.metric)
+    traded = None
+    if "front" in line.settings:
+        costs = line.settings["front"]
+        traded = trade_off(selection.entries, costs, selection.higher_is_better)
     if line.json:
-        console.emit({**asdict(selection), **asdict(comparison), "sentence": verdict})
+        found = {**asdict(selection), **asdict(comparison), "sentence": verdict}
+        console.emit(found if traded is None else {**found, "front": asdict(traded)})
+    elif line.latex:
+        console.say(latex(selection, comparison, verdict))
     else:
-        _print(selection, comparison, verdict)
+        _print(selection, comparison, traded, verdict)
     return 0
+
+
+def latex(selection: Selection, comparison: Comparison, verdict: str) -> str:
+    """The groups as a table for a paper, what may be said of them as its comment."""
+    metric = selection.metric
+    unit = " (%)" if is_share(metric) else ""
+    heads = (selection.by, "seeds", f"test {in_words(metric)}{unit}", "95 % interval")
+    rows = []
+    for group in comparison.groups:
+        found = group.test
+        sd = "" if found.sd is None else f" (sd {value_text(metric, found.sd)})"
+        value = f"{value_text(metric, found.mean)}{sd}"
+        cells = (group.name, str(found.n), value, _interval(metric, found.interval))
+        rows.append((*cells, _mean(metric, group.random)))
+    return tabular((*heads, "random, equal cost"), rows, (verdict,))
 
 
 def gathered(words: Sequence[str], root: str) -> list[RunFolder]:
@@ -77,7 +101,9 @@ def _without_run(words: Sequence[str], root: str) -> list[tuple[str, str]]:
     return [(row.overrides, f"is {row.state}: {row.message}".rstrip(": ")) for row in rows]
 
 
-def _print(selection: Selection, comparison: Comparison, verdict: str) -> None:
+def _print(
+    selection: Selection, comparison: Comparison, traded: TradeOff | None, verdict: str
+) -> None:
     metric, by = selection.metric, selection.by
     unit = ", %" if is_share(metric) else ""
     rows = (_described(group, metric) for group in comparison.groups)
@@ -86,6 +112,14 @@ def _print(selection: Selection, comparison: Comparison, verdict: str) -> None:
     console.say()
     costs = ("validation" + unit, "parameters", "MACs", "search")
     console.table((_costs(group, metric) for group in comparison.groups), (by, *costs))
+    beside = [_beside(group, metric) for group in comparison.groups]
+    if any(any(cells[1:]) for cells in beside):
+        console.say()
+        chosen = f"best of k by validation{unit}"
+        console.table(beside, (by, chosen, f"random, equal cost{unit}", "genotypes differ"))
+    if traded is not None:
+        console.say()
+        _print_trade_off(traded, selection)
     if comparison.pairs:
         console.say()
         points = ", points" if is_share(metric) else ""
@@ -112,6 +146,31 @@ def _costs(group: Group, metric: str) -> list[str]:
     counts = ["" if v is None else millions(v) for v in (group.parameters, group.macs)]
     time = "" if group.search_seconds is None else seconds(group.search_seconds)
     return [_cut(group.name), _mean(metric, group.validation), *counts, time]
+
+
+def _beside(group: Group, metric: str) -> list[str]:
+    """What a mean is to be seen beside: one lucky seed, chance, and how much seeds agree."""
+    best = "" if group.best is None else f"{value_text(metric, group.best.test)} of {group.best.of}"
+    distance = "" if group.distance is None else f"{100 * group.distance:.0f} %"
+    return [_cut(group.name), best, _mean(metric, group.random), distance]
+
+
+def _print_trade_off(traded: TradeOff, selection: Selection) -> None:
+    metric = selection.metric
+    unit = ", %" if is_share(metric) else ""
+    rows = [
+        [_cut(e.group), str(e.seed), value_text(metric, e.test), *_of_costs(e, traded.costs)]
+        for e in traded.front
+    ]
+    heads = (f"front, {selection.by}", "seed", f"test {in_words(metric)}{unit}", *traded.costs)
+    console.table(rows, heads)
+    volumes = ", ".join(f"{_cut(name)} {value:.3f}" for name, value in traded.volumes.items())
+    console.say(f"hypervolume between the worst and the best of all runs: {volumes}")
+
+
+def _of_costs(entry: Entry, costs: Sequence[str]) -> list[str]:
+    values = [(name, getattr(entry, COSTS[name])) for name in costs]
+    return [seconds(value) if name == "search" else millions(value) for name, value in values]
 
 
 def _paired(pair: Pair, metric: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The line of a look verb taken apart: words, the few settings it takes, ``--json``."""
+"""The line of a look verb taken apart: words, the few settings it takes, its switches."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ class Look:
     words: tuple[str, ...] = ()
     settings: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     json: bool = False
+    latex: bool = False
 
     def word(self, index: int, default: str = "") -> str:
         """The word at ``index``, or the default where fewer were typed."""
@@ -48,14 +49,15 @@ def parse(verb: Verb, args: Sequence[str]) -> Look:
         ConfigError: an unknown option or setting, too few words or too many.
     """
     known = {**COMMON, **dict(verb.settings)}
+    switches = ("--json", "--latex") if verb.latex else ("--json",)
     words: list[str] = []
     settings: dict[str, str] = {}
     for word in args:
         key, equal, value = word.partition("=")
-        if word == "--json":
+        if word in switches:
             continue
         if word.startswith("-") and word != "-":
-            raise ConfigError(f"unknown option {word!r}{nearest(word, ('--json', '--help'))}")
+            raise ConfigError(f"unknown option {word!r}{nearest(word, (*switches, '--help'))}")
         if equal and key in known:
             settings[key] = value
         elif equal and key.isidentifier():
@@ -68,7 +70,7 @@ def parse(verb: Verb, args: Sequence[str]) -> Look:
         raise ConfigError(f"unexpected {words[most]!r}; usage: {verb.usage}")
     if len(words) < least:
         raise ConfigError(f"nas {verb.name} needs more words; usage: {verb.usage}")
-    return Look(tuple(words), settings, "--json" in args)
+    return Look(tuple(words), settings, "--json" in args, "--latex" in args)
 
 
 def run(verb: Verb, args: Sequence[str]) -> int:

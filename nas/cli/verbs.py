@@ -18,7 +18,8 @@ class Verb:
     experiments fit. A look verb takes from ``words[0]`` to
     ``words[1]`` words and the ``settings`` (name, explanation); its function is ``look`` of
     ``nas.cli.<module>``, which is named like the verb where it is not given. A run verb whose first
-    word is one of ``looks`` is a look verb for that line.
+    word is one of ``looks`` is a look verb for that line. ``latex`` says whether ``--latex`` prints
+    its table for a paper.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Verb:
     settings: tuple[tuple[str, str], ...] = ()
     module: str = ""
     looks: tuple[str, ...] = ()
+    latex: bool = False
 
     @property
     def usage(self) -> str:
@@ -169,11 +171,15 @@ _LISTED = (
         (
             ("nas compare latest", "the jobs of the newest sweep"),
             ("nas compare runs/pc_darts_digits", "the runs of one experiment"),
-            ("nas compare latest by=space", "another setting in the place of the strategy"),
+            ("nas compare latest front=macs", "and the runs that none beats in both"),
         ),
         positional="runs",
         words=(0, 50),
-        settings=(("by", "the setting whose values are compared (strategy)"),),
+        settings=(
+            ("by", "the setting whose values are compared (strategy)"),
+            ("front", "costs to trade off: macs, parameters, search, with commas between them"),
+        ),
+        latex=True,
     ),
     Verb(
         "report",

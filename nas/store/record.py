@@ -80,6 +80,22 @@ class Record:
         return _number(self.found.get(name))
 
     @property
+    def random(self) -> float | None:
+        """The metric on ``test`` of the random networks of equal cost, their mean; None if none."""
+        networks = self.result.get("networks")
+        listed = [net for net in networks or () if isinstance(net, dict)]
+        others = [net.get("test") for net in listed if net.get("name") != "found"]
+        known = [_number(test.get(self.metric)) for test in others if isinstance(test, Mapping)]
+        values = [value for value in known if value is not None]
+        return sum(values) / len(values) if values else None
+
+    @cached_property
+    def genotype(self) -> dict[str, Any]:
+        """The choices of the genotype that it found; empty where there is none."""
+        choices = _mapping(self.folder.genotype).get("choices")
+        return dict(choices) if isinstance(choices, Mapping) else {}
+
+    @property
     def search_seconds(self) -> float | None:
         """How long the search took; None if not known."""
         search = self.result.get("search")
