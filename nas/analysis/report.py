@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from nas.analysis.caveats import caveats
 from nas.analysis.cells import cell_title, cells_of
+from nas.analysis.checklist import checklist
 from nas.analysis.curves import HeatMaps, inline_charts, inline_heat_maps
 from nas.analysis.draw import draw_cell
 from nas.analysis.page import (
@@ -82,6 +83,7 @@ def write_report(
         Section("exports", "Exports", _exports(result, folder)),
         Section("environment", "Environment and command", _environment(result, env)),
         Section("caveats", "What this does not show", bullets(caveats(result))),
+        Section("checklist", "Checklist of good practice", _checklist(result, env)),
     ]
     path = folder / "report.html"
     write_atomic(path, page(_title(result, folder), _lead(result), sections))
@@ -238,6 +240,14 @@ def _environment(result: Mapping[str, Any], env: Mapping[str, Any] | None) -> st
     command = result.get("command")
     shown = f"<p>To repeat this run:</p>\n<pre>{markup(str(command))}</pre>\n" if command else ""
     return shown + pairs_table(_flat(env or {}))
+
+
+def _checklist(result: Mapping[str, Any], env: Mapping[str, Any] | None) -> str:
+    rows: list[list[Cell]] = [
+        [item.question, item.answer, item.because] for item in checklist(result, env)
+    ]
+    source = "After Lindauer and Hutter, arXiv 1909.02453; filled in from what this run recorded."
+    return grid_table(("question", "answer", "because"), rows) + note(source)
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Cell]]:

@@ -154,3 +154,18 @@ def test_a_sweep_without_a_run_says_where_the_reasons_are(say: Say, root: Path) 
     status, _, err = say("compare", "latest")
     assert status == 1
     assert "no job of runs/_sweeps/abcdef has a run yet; runs/_sweeps/abcdef/summary.md" in err
+
+
+def test_the_front_and_a_table_for_a_paper(say: Say, root: Path) -> None:
+    status, out, err = say("compare", "latest", "front=macs,search")
+    assert (status, err) == (0, "")
+    cells = [line.split() for line in out.splitlines()]
+    assert ["pc_darts", "4", "98.50", "3.46", "M", "1", "min", "30", "s"] in cells
+    assert "hypervolume between the worst and the best of all runs: pc_darts 1.000, darts 0" in out
+    assert ["pc_darts", "98.50", "of", "6"] in cells
+    status, out, err = say("compare", "latest", "--latex")
+    assert (status, err) == (0, "")
+    assert r"pc\_darts & 6 & 97.25 (sd 0.94) & 96.27 to 98.23 &  \\" in out
+    assert out.startswith("% pc_darts is better than darts")
+    assert say("show", "latest", "--latex")[0] == 2
+    assert "there is no cost 'mac'" in say("compare", "latest", "front=mac")[2]
