@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -111,6 +112,20 @@ def test_mistakes_are_told_and_leave_nothing(
     assert main(["bench", "proxies", *words]) != 0
     assert re.search(said, " ".join(capfd.readouterr().err.split()))
     assert not (tmp_path / "runs").exists()
+
+
+def test_what_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    never = {"jacov": -math.inf, "params": 1.0}
+    monkeypatch.setattr(probing, "scores", lambda *given: never)
+    assert main(["bench", "proxies", "n=4", "batch=8", "proxies=[jacov,params]"]) == 0
+    text = capfd.readouterr().out
+    assert "note    jacov is not finite for 4 networks, ranked last" in text
+    assert "against  metric=accuracy dataset=digits split=validation epochs=8" in text
+    assert main(["help", "bench"]) == 0
+    assert "settings of nas bench list, query, proxies" in capfd.readouterr().out
 
 
 def test_a_damaged_file_is_told(bench: Bench, capfd: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,13 +55,17 @@ def compare(
 
 
 def agreement(probing: Probing, found: Mapping[int, Mapping[str, float]]) -> list[dict[str, Any]]:
-    """Rank correlations of every proxy with the table's values, with 95 % bootstrap intervals."""
+    """Rank correlations of every proxy with the table's values, with 95 % bootstrap intervals.
+
+    ``not_finite`` counts the architectures without a finite score, which come last.
+    """
     sign = 1 if probing.series.higher_is_better else -1
     truth = sign * probing.series.mean[list(found)]
     rows: list[dict[str, Any]] = []
     taken = {row: dict(scores) for row, scores in found.items()}
     for name, values in columns(taken, probing.names).items():
-        row: dict[str, Any] = {"proxy": name}
+        lost = sum(not math.isfinite(scores[name]) for scores in taken.values())
+        row: dict[str, Any] = {"proxy": name, "not_finite": lost}
         for title, statistic in (("spearman", spearman), ("kendall", kendall)):
             row[title] = statistic(values, truth)
             row[f"{title}_interval"] = bootstrap_pairs(statistic, values, truth)
@@ -84,3 +89,8 @@ def _print(rows: Sequence[Mapping[str, Any]]) -> None:
     )
     console.say()
     console.table(cells, ("proxy", "spearman", "95 % interval", "kendall", "95 % interval"))
+    console.say()
+    for row in rows:
+        if lost := row["not_finite"]:
+            console.say(f"note    {row['proxy']} is not finite for {lost} networks, ranked last")
+    console.say("next    nas bench list · nas bench proxies table=nasbench201 dataset=cifar10")
