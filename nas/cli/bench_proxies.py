@@ -14,10 +14,9 @@ from nas.errors import ConfigError
 
 if TYPE_CHECKING:
     from nas.app.bench.probing import Probing
+    from nas.benchmarks import Query, Table
 
 N, BATCH = 150, 64
-DATA = {"nasbench201": "cifar10", "nasbench301": "cifar10", "darts_random107": "cifar10"}
-"""The data of tables that were made on others than the small ones that come along."""
 
 
 def proxies(line: Look, root: Path) -> int:
@@ -34,9 +33,10 @@ def proxies(line: Look, root: Path) -> int:
     n, batch, seed = (_whole(given, *pair) for pair in (("n", N), ("batch", BATCH), ("seed", 0)))
     epochs = _whole(given, "epochs", 0) or None
     table = load(given.get("table", "chain"), root)
-    split = given.get("split", "validation")
-    query = query_of(table, given.get("metric", "accuracy"), given.get("dataset"), split, epochs)
-    data = given.get("data", DATA.get(table.name, "digits"))
+    metric = given.get("metric", "accuracy")
+    split = given.get("split", _split(table, metric))
+    query = query_of(table, metric, given.get("dataset"), split, epochs)
+    data = given.get("data", "digits" if table.space.name == "chain" else "cifar10")
     words = (f"data={data}", f"preset={given.get('preset', 'cpu')}")
     probing, identity = probing_of(table, query, words, names, batch, seed, line.plugins)
     console.configure(json=line.json)
@@ -48,8 +48,8 @@ def proxies(line: Look, root: Path) -> int:
 
 
 def probing_of(
-    table: Any,
-    query: Any,
+    table: Table,
+    query: Query,
     words: tuple[str, ...],
     names: tuple[str, ...],
     batch: int,
@@ -84,6 +84,12 @@ def probing_of(
     probing = Probing(table, series, parts.space, stream.batch(0, 0), loss, names, seed)
     nodes = {group: OmegaConf.to_container(cfg[group], resolve=True) for group in ("space", "task")}
     return probing, {**nodes, "data": parts.data.fingerprint, "batch": batch, "seed": seed}
+
+
+def _split(table: Table, metric: str) -> str | None:
+    """The split that searches see, where the table has it of this metric."""
+    splits = {column.split for column in table.columns if column.metric == metric}
+    return "validation" if "validation" in splits else None
 
 
 def _whole(given: Mapping[str, str], name: str, default: int) -> int:

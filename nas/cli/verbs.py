@@ -114,7 +114,7 @@ _LISTED = (
             ("epochs", "after which training (all; of proxies: the longest)"),
             ("proxies", "which, as [synflow,naswot] (nine of them)"),
             ("n", "architectures whose proxies are computed (150)"),
-            ("data", "data of the proxies' batch (the table's)"),
+            ("data", "data of the proxies' batch (digits for space chain, else cifar10)"),
             ("preset", "widths and lengths of the proxies' networks (cpu)"),
             ("batch", "samples in the proxies' batch (64)"),
             ("seed", "of architectures, batch and weights of proxies (0)"),
