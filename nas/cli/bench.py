@@ -1,4 +1,4 @@
-"""``nas bench list`` and ``nas bench query ARCHITECTURE``: looking at tables, without a search."""
+"""``nas bench list``, ``query ARCHITECTURE`` and ``proxies``: tables without a search."""
 
 from __future__ import annotations
 
@@ -17,12 +17,16 @@ from nas.errors import ConfigError
 
 
 def look(line: Look) -> int:
-    """``nas bench list`` or ``nas bench query ARCHITECTURE``."""
+    """``nas bench list``, ``nas bench query ARCHITECTURE`` or ``nas bench proxies``."""
     root = Path(line.settings.get("root") or os.environ.get("NAS_DATA_DIR") or "data").expanduser()
     if line.word(0) == "list":
         if line.word(1):
             raise ConfigError(f"unexpected {line.word(1)!r}; nas bench list takes no name")
         return _list(root, json=line.json)
+    if line.word(0) == "proxies":
+        from nas.cli.bench_proxies import proxies
+
+        return proxies(line, root)
     if not line.word(1):
         raise ConfigError("nas bench query needs an architecture, such as chain:20302")
     return _query(line, root)

@@ -73,6 +73,10 @@ def verb_help(verb: Verb, folders: Sequence[Path] | None = None) -> None:
         folders = folders or shipped_folders()
         _groups(verb, folders)
         _settings(verb, folders[0])
+        if verb.looks:
+            say()
+            say(f"settings of nas {verb.name} {', '.join(verb.looks)}", style="bold")
+            table((f"  {name}", text) for name, text in verb.settings)
         say()
         say("options", style="bold")
         shown = [row for row in OPTIONS if verb.plans or row[0] != "--plan"]

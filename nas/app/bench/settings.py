@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from nas.benchmarks.registry import load
 from nas.benchmarks.trials import Contest
 from nas.errors import ConfigError, nearest
 
-ACTIONS = ("run", "list", "query")
+ACTIONS = ("run", "list", "query", "proxies")
 AUTO = "auto"
 SEEDS, MOST_SEEDS = 20, 10_000
 
@@ -71,10 +71,19 @@ def _seeds(given: Any) -> tuple[int, ...]:
 
 
 def _query(table: Table, cfg: DictConfig) -> Query:
-    metric = str(cfg.metric)
     dataset = None if cfg.dataset is None else str(cfg.dataset)
     split = None if cfg.split is None else str(cfg.split)
-    epochs = cfg.epochs
+    query = query_of(table, str(cfg.metric), dataset, split, cfg.epochs)
+    policy = str(cfg.policy)
+    if policy == AUTO:
+        policy = RANDOM if len(select(table, query).seeds) > 1 else MEAN
+    return replace(query, seed=int(policy) if policy.isdecimal() else policy)
+
+
+def query_of(
+    table: Table, metric: str, dataset: str | None, split: str | None, epochs: int | None
+) -> Query:
+    """The question for a mean over seeds; ``epochs`` None takes the longest training there is."""
     if epochs is None:
         known = [
             column.epochs
@@ -85,12 +94,7 @@ def _query(table: Table, cfg: DictConfig) -> Query:
             and column.epochs is not None
         ]
         epochs = max(known, default=None)
-    policy = str(cfg.policy)
-    query = Query(metric, dataset, split, epochs, MEAN)
-    if policy == AUTO:
-        policy = RANDOM if len(select(table, query).seeds) > 1 else MEAN
-    seed = int(policy) if policy.isdecimal() else policy
-    return Query(metric, dataset, split, epochs, seed)
+    return Query(metric, dataset, split, epochs, MEAN)
 
 
 def _report(table: Table, query: Query, split: str) -> Query:

@@ -50,6 +50,10 @@ KNOWN = {
         "af0cd0b94b58170982ba4156b9b84a70fe8910da684d1ca9475e56312348f8df",
         938387,
     ),
+    "nb201_zero_cost_proxies.csv.gz": (
+        "465ed5985dd82466b7091213ef075b62dc7b907378302490a62da7176051ef69",
+        98698,
+    ),
     "nb301_zero_cost_proxies.csv.gz": (
         "0a12f4b7cc1fc93d0aa2d0aac4a7d60ff2cf89e8e012e54d6e8d04f94e7641c4",
         53677,
