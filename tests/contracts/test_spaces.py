@@ -14,12 +14,15 @@ from nas.space import SearchSpace, name_of
 from nas.testing import check_space, checks_of_space, toys
 from search_spaces.chain import ChainSpace
 from search_spaces.darts import DartsSpace
+from search_spaces.macro_chain import MacroChainSpace
+from search_spaces.mobile import MobileSpace
 from search_spaces.nasbench201 import NasBench201Space
 from tests.contracts import broken_spaces as broken
 
 IMAGES = DataSpec((3, 8, 8), "classes", 5)
 SMALL = {"channels": 4, "cells": 3, "network_channels": 4, "network_cells": 3}
 TINY = {"channels": 2, "cells": 1, "network_channels": 2, "network_cells": 1}
+STAGES = {"widths": (1.0, 1.5), "depths": (2, 1), "strides": (2, 1), "kernels": (3, 5)}
 
 
 class PerPosition:
@@ -64,6 +67,12 @@ GOOD: dict[str, Callable[[], SearchSpace]] = {
     ),
     "chain": lambda: ChainSpace(IMAGES, channels=4, network_channels=4),
     "chain-1d-image": lambda: ChainSpace(DataSpec((2, 13), "image", 1), 2, 4),
+    "macro_chain": lambda: MacroChainSpace(IMAGES, 2, 2, 4),
+    "macro_chain-1d-dense": lambda: MacroChainSpace(DataSpec((2, 13), "dense", 3), 2, 4, 4),
+    "mobile": lambda: MobileSpace(IMAGES, 2, 2, last_channels=4),
+    "mobile-1d-shuffle": lambda: MobileSpace(
+        DataSpec((2, 16), "multi-label", 3), 2, 4, block="shuffle", last_channels=4, **STAGES
+    ),
     "nasbench201": lambda: NasBench201Space(IMAGES, **TINY),
     "nasbench201-dense": lambda: NasBench201Space(DataSpec((1, 7), "dense", 3), **TINY),
     "nasbench201-countable": lambda: NasBench201Space(

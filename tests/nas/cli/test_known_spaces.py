@@ -49,7 +49,7 @@ def wrote(name: str, text: str) -> None:
 
 def test_shipped_spaces_are_listed_with_the_first_line_of_their_file() -> None:
     texts = {entry.name: entry.text for entry in listed()}
-    assert list(texts) == ["chain", "darts", "nasbench201"]
+    assert list(texts) == ["chain", "darts", "macro_chain", "mobile", "nasbench201"]
     assert texts["darts"] == "Cells of DARTS (arXiv 1806.09055)."
     assert isinstance(build(find("darts").settings()), DartsSpace)
     assert isinstance(build(find("nasbench201").settings()), NasBench201Space)
@@ -130,7 +130,7 @@ def test_a_module_that_is_no_space_is_refused(text: str, sentence: str) -> None:
 
 
 def test_an_unknown_name_says_what_may_be_written() -> None:
-    sentence = r"no space 'dart': .*darts, nasbench201.*my_lab\.space\.Mine; did you mean 'darts'"
+    sentence = r"no space 'dart': .*darts, .*nasbench201.*my_lab\.space\.Mine; did you mean 'darts'"
     with pytest.raises(ConfigError, match=sentence):
         find("dart")
 

@@ -47,6 +47,8 @@ def test_every_space_is_listed(say: Say) -> None:
     assert [row["name"] for row in json.loads(say("space", "list", "--json")[1])] == [
         "chain",
         "darts",
+        "macro_chain",
+        "mobile",
         "nasbench201",
     ]
 
