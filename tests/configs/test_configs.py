@@ -31,8 +31,8 @@ GROUPS = (
     "trainer",
 )
 # Data of the kind that a task is for, where that is not the classes of the digits.
-CHAINS = ("space=chain", "space=macro_chain", "space=mobile")
-MOBILE = CHAINS[1:]  # without partial channels, so not for the default strategy
+CHAINS = ("space=chain", "space=toy", "space=macro_chain", "space=mobile")
+MOBILE = CHAINS[2:]  # without partial channels, so not for the default strategy
 DATA_OF = {
     "task=multi_label": "data=synthetic_labels",
     "task=segmentation": "data=synthetic_regions",

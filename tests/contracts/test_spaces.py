@@ -17,6 +17,7 @@ from search_spaces.darts import DartsSpace
 from search_spaces.macro_chain import MacroChainSpace
 from search_spaces.mobile import MobileSpace
 from search_spaces.nasbench201 import NasBench201Space
+from search_spaces.toy import ToySpace
 from tests.contracts import broken_spaces as broken
 
 IMAGES = DataSpec((3, 8, 8), "classes", 5)
@@ -81,6 +82,7 @@ GOOD: dict[str, Callable[[], SearchSpace]] = {
     "mobile-1d-shuffle": lambda: MobileSpace(
         DataSpec((2, 16), "multi-label", 3), 2, 4, block="shuffle", last_channels=4, **STAGES
     ),
+    "toy": ToySpace,
     "nasbench201": lambda: NasBench201Space(IMAGES, **TINY),
     "nasbench201-dense": lambda: NasBench201Space(DataSpec((1, 7), "dense", 3), **TINY),
     "nasbench201-countable": lambda: NasBench201Space(
