@@ -34,6 +34,7 @@ class Preset:
     network_cells: int = MISSING
     stage_channels: int = MISSING
     stage_cells: int = MISSING
+    mobile_channels: int = MISSING
     random_networks: int = MISSING
     samples: int | None = None
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from nas.errors import SpaceError, nearest
 from nas.searchable.fusable import Chain, Fusable, ReLUConvBN
-from nas.searchable.primitives import AvgPool, Halves, MaxPool, Zero, shifted
+from nas.searchable.primitives import AvgPool, Halves, MaxPool, Noise, Zero, shifted
 
 _CONV: dict[int, type[nn.Conv1d | nn.Conv2d]] = {1: nn.Conv1d, 2: nn.Conv2d}
 _NORM: dict[int, type[nn.BatchNorm1d | nn.BatchNorm2d]] = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d}
@@ -168,6 +168,7 @@ Build = Callable[[int, int, bool, int, bool], nn.Module]
 # channels, stride, affine, dims, normalized pooling -> module
 _OPERATIONS: dict[str, Build] = {
     "none": lambda c, s, a, d, p: Zero(s),
+    "noise": lambda c, s, a, d, p: Noise(s),
     "max_pool_3x3": lambda c, s, a, d, p: pooling(MaxPool(s), c, a, d, p),
     "avg_pool_3x3": lambda c, s, a, d, p: pooling(AvgPool(s), c, a, d, p),
     "skip_connect": lambda c, s, a, d, p: skip(c, s, a, d),

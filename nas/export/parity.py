@@ -53,6 +53,17 @@ def largest_difference(
     return largest
 
 
+@torch.no_grad()
+def repeats(network: nn.Module, input_shape: Sequence[int], *, seed: int = 0) -> bool:
+    """Whether ``network``, in eval mode, gives equal inputs equal outputs; not if it draws noise.
+
+    A network that computes NaN repeats itself: ``largest_difference`` says what is wrong with it.
+    """
+    inputs = next(random_inputs(input_shape, 1, seed))
+    pairs = zip(_tensors(network(inputs)), _tensors(network(inputs)), strict=True)
+    return all(torch.allclose(y, again, equal_nan=True) for y, again in pairs)
+
+
 def check(name: str, difference: float, tolerance: float = TOLERANCE) -> None:
     """Raise NasError naming format and figure unless ``difference`` is within ``tolerance``."""
     if not difference <= tolerance:

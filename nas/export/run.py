@@ -23,6 +23,7 @@ from nas.export.weights import WeightsExporter
 from nas.files import explain, make_directory, read_json, write_json
 
 FORMATS = ("safetensors", "torch_export", "onnx")
+RANDOM = "not written: the network draws random numbers, so that no copy of it can be proven"
 _STAGE = ".partial"  # a folder inside the export folder
 
 
@@ -49,7 +50,8 @@ def export_all(
 ) -> list[ExportRecord]:
     """Write the network in each format, checked against itself, and ``parity.json``.
 
-    The network is copied and left as it is. On an error ``directory`` keeps what it held before.
+    The network is copied and left as it is. One whose outputs are random (the operation ``noise``)
+    is not written, and the records say so. On an error ``directory`` keeps what it held before.
 
     Args:
         network: maps (batch, *input_shape) to a tensor or a nesting of tensors.
@@ -70,7 +72,10 @@ def export_all(
     example = torch.zeros(2, *input_shape)
     with _stage(directory) as stage, _collector_paused():
         job = _Job(frozen_copy(network), genotype_text, example, stage, seed, tolerance)
-        records = [_export(name, available[name], job) for name in formats]
+        if parity.repeats(job.network, input_shape, seed=seed):
+            records = [_export(name, available[name], job) for name in formats]
+        else:
+            records = [ExportRecord(name, None, 0, None, RANDOM) for name in formats]
         _check_names(records)
         placed = [_place(record, directory) for record in records]
     report = {

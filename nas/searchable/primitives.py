@@ -25,6 +25,24 @@ class Zero(nn.Module):
         return x.new_zeros(n, c, *((s + self.stride - 1) // self.stride for s in size))
 
 
+class Noise(nn.Module):
+    """Standard normal noise of the size that ``stride`` leaves, whatever comes in (1909.09656).
+
+    Drawn anew at every call, in evaluation too, from torch's global generator; space S4 of the
+    paper has it as the operation that no search should choose.
+    """
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Noise (N, C, ... / stride)."""
+        n, c, *size = x.shape
+        kept = ((s + self.stride - 1) // self.stride for s in size)
+        return x.new_empty(n, c, *kept).normal_()
+
+
 class Pool(nn.Module, ABC):
     """3-wide pooling; ``set_execution`` says by which kernels."""
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from nas.searchable.primitives import Noise
 from nas.supernet import Slot
 
 Run = Callable[..., Any]
@@ -20,8 +21,7 @@ def recomputed(module: nn.Module, run: Run, *inputs: Any) -> Any:
 
     It runs a second time there, on the tensors and the weights of decisions of the first time,
     whatever was bound or lent in between. Running statistics move the first time only: the second
-    time it is copies that move. Randomness
-    is not replayed; there is none in a supernet.
+    time it is copies that move. Noise is drawn again as it was; other randomness is not replayed.
     """
     parameters = {f"module.{name}": value for name, value in module.named_parameters()}
     buffers = {f"module.{name}": value for name, value in module.named_buffers()}
@@ -48,8 +48,9 @@ def recomputed(module: nn.Module, run: Run, *inputs: Any) -> Any:
         lent = {**parameters, **{name: value.clone() for name, value in buffers.items()}}
         return torch.func.functional_call(_Using(module, run), lent, given)
 
+    noisy = any(isinstance(part, Noise) for part in module.modules())
     return checkpoint(
-        call, *inputs, use_reentrant=False, preserve_rng_state=False, context_fn=contexts
+        call, *inputs, use_reentrant=False, preserve_rng_state=noisy, context_fn=contexts
     )
 
 

@@ -31,6 +31,8 @@ from nas.tasks import Task
 from nas.testing import common
 from nas.testing.common import attempting, require
 from nas.testing.cost import check_counts
+from nas.testing.draws import EqualDraws
+from nas.testing.forms import check_exported, check_fused
 
 SMALL = 5000  # combinations up to which size() is compared with an enumeration
 SAME = 1e-5  # largest relative difference between a supernet and its frozen network, float32
@@ -104,6 +106,10 @@ def checks_of_space(
         trial.check_gradients()
         yield "parameters and MACs are those of the built networks, for every candidate"
         _check_costs(space, spec, genotypes)
+        yield "the supernet computes the same fused and plain, in double precision"
+        check_fused(space, trial.inputs(), generator)
+        yield "a network can be exported by torch.export"
+        check_exported(space, genotypes[-1], trial.inputs())
 
 
 def _check_decisions(space: SearchSpace) -> None:
@@ -244,13 +250,17 @@ class Trial:
         inputs = self.inputs()
         for genotype in genotypes:
             arch = from_genotype(supernet.decisions, genotype, like=inputs)
-            with attempting(f"running the supernet under {genotype}"), torch.no_grad():
+            with (
+                attempting(f"running the supernet under {genotype}"),
+                torch.no_grad(),
+                EqualDraws(),
+            ):
                 expected = supernet(inputs, arch)
             with attempting(f"freezing the supernet under {genotype}"):
                 network = supernet.freeze(arch).eval()
             self._check_plain(network, supernet)
             supernet.bind({})
-            with attempting("running the frozen network"), torch.no_grad():
+            with attempting("running the frozen network"), torch.no_grad(), EqualDraws():
                 self._compare(network(inputs), expected, "its frozen network", genotype)
             self._check_transferred(network, inputs, expected, genotype)
 
@@ -278,7 +288,7 @@ class Trial:
         weights = frozen.state_dict()
         if shapes[0] == shapes[1] and network.state_dict().keys() <= weights.keys():
             network.load_state_dict(weights, strict=False)
-            with torch.no_grad():
+            with torch.no_grad(), EqualDraws():
                 self._compare(
                     network(inputs), expected, "network(genotype) with its weights", genotype
                 )

@@ -6,13 +6,11 @@ from torch import nn
 
 from nas.dataspec import DataSpec
 from nas.decision import Choice, Decision, Genotype
-from nas.errors import GenotypeError, SpaceError
+from nas.errors import SpaceError
 from nas.searchable import MixedOp
 from search_spaces.chain.network import LAYERS, OPERATIONS, Network, operation
 from search_spaces.heads import check_output_size
-
-PREFIX = "chain:"
-FORM = f"{PREFIX}20302"
+from search_spaces.numbered import format_numbers, parse_numbers
 
 
 class ChainSpace:
@@ -58,27 +56,12 @@ class ChainSpace:
         return Network(layers, data=self.data, channels=width)
 
     def parse(self, text: str) -> dict[str, Choice]:
-        """The genotype of ``chain:20302``: for each layer the number of its operation.
-
-        Raises GenotypeError saying what is wrong where.
-        """
-        digits = text.strip().removeprefix(PREFIX)
-        if not text.strip().startswith(PREFIX) or len(digits) != LAYERS:
-            raise GenotypeError(
-                f"a chain is written {PREFIX} and {LAYERS} digits, as in {FORM}; got {text[:40]!r}"
-            )
-        known = [str(number) for number in range(len(OPERATIONS))]
-        for place, digit in enumerate(digits, start=1):
-            if digit not in known:
-                meaning = ", ".join(f"{n} {name}" for n, name in enumerate(OPERATIONS))
-                raise GenotypeError(f"layer {place} of {text.strip()!r}: one of {meaning}")
-        chosen = (OPERATIONS[int(digit)] for digit in digits)
-        return dict(zip(self.decisions, chosen, strict=True))
+        """The genotype of ``chain:20302``: for each layer the number of its operation."""
+        return parse_numbers(text, self.name, self.decisions)
 
     def format(self, genotype: Genotype) -> str:
         """``chain:20302``; ``parse`` reads it back."""
-        numbers = [OPERATIONS.index(str(genotype[name])) for name in self.decisions]
-        return PREFIX + "".join(map(str, numbers))
+        return format_numbers(genotype, self.name, self.decisions)
 
     def _open(self, channels: int) -> Network:
         def make(name: str | int | float, width: int) -> nn.Module:

@@ -8,8 +8,10 @@ from nas.decision import Choice, Genotype
 from nas.errors import SpaceError
 from search_spaces.darts.cells import Cells, Edge, Plan
 from search_spaces.darts.decisions import (
+    ALIKE,
     KEPT,
     KINDS,
+    EdgeOperations,
     edge_name,
     inputs_name,
     kept_inputs,
@@ -35,7 +37,9 @@ def _plan_of(genotype: Genotype, kind: str, nodes: int) -> Plan:
     return Plan(tuple(edges), tuple(states))
 
 
-def choices_of(cells: Cells, nodes: int, operations: Sequence[str]) -> dict[str, Choice]:
+def choices_of(
+    cells: Cells, nodes: int, operations: Sequence[str], own: EdgeOperations = ALIKE
+) -> dict[str, Choice]:
     """The genotype of a pair of cells; raises SpaceError for cells outside the space."""
     genotype: dict[str, Choice] = {}
     for kind in KINDS:
@@ -48,12 +52,12 @@ def choices_of(cells: Cells, nodes: int, operations: Sequence[str]) -> dict[str,
                 "DartsSpace.build makes its network"
             )
         for node, edges in zip(wanted, plan.nodes, strict=True):
-            genotype.update(_choices_at(kind, node, edges, without_none(operations)))
+            genotype.update(_choices_at(kind, node, edges, operations, own))
     return genotype
 
 
 def _choices_at(
-    kind: str, node: int, edges: Sequence[Edge], operations: Sequence[str]
+    kind: str, node: int, edges: Sequence[Edge], operations: Sequence[str], own: EdgeOperations
 ) -> dict[str, Choice]:
     inputs = sorted({edge.input for edge in edges})
     if len(edges) != KEPT or len(inputs) != KEPT:
@@ -63,10 +67,13 @@ def _choices_at(
         )
     choices: dict[str, Choice] = {inputs_name(kind, node): tuple(inputs)}
     for edge in edges:
-        if edge.operation not in operations:
+        name = edge_name(kind, edge.input, node)
+        known = without_none(own.get(name, operations))
+        if edge.operation not in known:
+            where = f" on the edge {name}" if name in own else ""
             raise SpaceError(
                 f"{kind} node {node}: operation {edge.operation!r} is not in this space, "
-                f"which has {', '.join(operations)}"
+                f"which has {', '.join(known)}{where}"
             )
-        choices[edge_name(kind, edge.input, node)] = edge.operation
+        choices[name] = edge.operation
     return choices

@@ -8,8 +8,10 @@ from typing import NamedTuple
 from nas.arch import Arch, Weights
 from nas.decision import Choice
 from search_spaces.darts.decisions import (
+    ALIKE,
     KEPT,
     KINDS,
+    EdgeOperations,
     edge_name,
     inputs_name,
     node_range,
@@ -24,7 +26,9 @@ class Best(NamedTuple):
     operation: str
 
 
-def derive(arch: Arch, nodes: int, operations: Sequence[str]) -> dict[str, Choice]:
+def derive(
+    arch: Arch, nodes: int, operations: Sequence[str], own: EdgeOperations = ALIKE
+) -> dict[str, Choice]:
     """Two inputs per node by ``b_i max_{o != none} p_io``, on each the best operation but ``none``.
 
     ``p`` are the weights of the operations, after the softmax; ``b`` those of the inputs, 1 where
@@ -35,11 +39,17 @@ def derive(arch: Arch, nodes: int, operations: Sequence[str]) -> dict[str, Choic
         arch: weights by decision; their rows are over ``operations``, with or without ``none``.
         nodes: intermediate nodes of a cell.
         operations: in the order of the rows.
+        own: operations of edges that have other ones, by decision.
     """
     genotype: dict[str, Choice] = {}
     for kind in KINDS:
         for node in node_range(nodes):
-            best = {source: _best(arch, kind, source, node, operations) for source in range(node)}
+            best = {
+                source: _best(
+                    arch, kind, source, node, own.get(edge_name(kind, source, node), operations)
+                )
+                for source in range(node)
+            }
             order = sorted(best, key=lambda source: (-best[source].score, source))
             kept = sorted(order[:KEPT])
             genotype[inputs_name(kind, node)] = tuple(kept)

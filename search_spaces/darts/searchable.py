@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import nn
 
 from nas.decision import Candidate
 from nas.searchable import MixedOp, Node
 from search_spaces.darts.cells import Cell, Site
-from search_spaces.darts.decisions import edge_decision, inputs_decision, node_range
+from search_spaces.darts.decisions import (
+    EdgeOperations,
+    edge_decision,
+    inputs_decision,
+    node_range,
+)
 from search_spaces.ops import operation
 
 
@@ -24,6 +29,7 @@ class SearchableCell:
         dims: number of spatial dimensions.
         affine: of every batch normalization.
         normalized_pooling: whether batch normalization follows a pooling.
+        own: candidates of edges that have other ones, by decision.
     """
 
     nodes: int
@@ -31,6 +37,7 @@ class SearchableCell:
     dims: int
     affine: bool
     normalized_pooling: bool
+    own: EdgeOperations = field(default_factory=dict)
 
     def __call__(self, site: Site) -> Cell:
         """The cell of a site; its nodes read every state before them."""
@@ -55,5 +62,5 @@ class SearchableCell:
                 normalized_pooling=self.normalized_pooling,
             )
 
-        decision = edge_decision(site.kind, source, node, self.operations)
+        decision = edge_decision(site.kind, source, node, self.operations, self.own)
         return MixedOp(decision, make, channels=site.channels, stride=stride)

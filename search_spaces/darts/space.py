@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence, Set
+from itertools import combinations
 from typing import Literal
 
 import networkx as nx
@@ -17,12 +18,15 @@ from search_spaces.darts.cells import Cells
 from search_spaces.darts.choices import cells_of, choices_of
 from search_spaces.darts.convert import format_cells, parse_cells
 from search_spaces.darts.decisions import (
+    ALIKE,
     KEPT,
     KINDS,
+    EdgeOperations,
     active_names,
+    check_operations,
+    edge_name,
     node_range,
     schema,
-    without_none,
 )
 from search_spaces.darts.derivation import derive
 from search_spaces.darts.graph import graph_of
@@ -30,7 +34,6 @@ from search_spaces.darts.named import NAMED, named_cells
 from search_spaces.darts.network import Network, Stem, derived_cells
 from search_spaces.darts.searchable import SearchableCell
 from search_spaces.heads import check_output_size, per_position
-from search_spaces.ops import check_operation
 
 DARTS_OPERATIONS = (
     "none",
@@ -64,10 +67,12 @@ class DartsSpace:
         auxiliary: whether the derived network trains with an auxiliary head, where there is room
             for one and the outputs are class scores; ``notes`` say so where it is left out.
         stem: ``cifar`` keeps the size, ``imagenet`` divides it by 8, ``auto`` decides by size.
+        edge_operations: candidates of edges that have other ones than ``operations``, by decision,
+            as in ``{"normal/0->2": ["skip_connect", "dil_conv_3x3"]}``.
 
     Raises:
-        SpaceError: for unknown operations, too few cells, or images out of another size than the
-            input's.
+        SpaceError: for unknown operations or edges, too few cells, or images out of another
+            size than the input's.
     """
 
     name = "darts"
@@ -84,17 +89,19 @@ class DartsSpace:
         network_cells: int = 20,
         auxiliary: bool = True,
         stem: Literal["auto", "cifar", "imagenet"] = "auto",
+        edge_operations: EdgeOperations = ALIKE,
     ) -> None:
         check_output_size(self.name, data)
         _check_sizes({"space.cells": cells, "space.network_cells": network_cells}, nodes)
-        _check_operations(operations, data.dims)
+        check_operations(operations, edge_operations, nodes, data.dims)
         self.data, self.channels, self.cells, self.nodes = data, channels, cells, nodes
         self.operations = tuple(operations)
+        self.edge_operations = {name: tuple(each) for name, each in edge_operations.items()}
         self.network_channels, self.network_cells = network_channels, network_cells
         self.stem: Stem = _stem(data, stem)
         self.notes: list[str] = []
         self.auxiliary = auxiliary and self._room_for_auxiliary()
-        self.decisions = schema(nodes, self.operations)
+        self.decisions = schema(nodes, self.operations, self.edge_operations)
 
     def supernet(self) -> nn.Module:
         """All edges open: mixed operations, batch normalization without affine parameters."""
@@ -123,7 +130,7 @@ class DartsSpace:
 
     def discretize(self, arch: Arch) -> dict[str, Choice]:
         """Two inputs per node, one operation on each; see ``search_spaces.darts.derivation``."""
-        return derive(arch, self.nodes, self.operations)
+        return derive(arch, self.nodes, self.operations, self.edge_operations)
 
     def active(self, choices: Genotype) -> Set[str]:
         """The inputs of every node, and the operations on the edges they keep."""
@@ -135,7 +142,7 @@ class DartsSpace:
 
     def from_cells(self, cells: Cells) -> dict[str, Choice]:
         """The genotype of a pair of cells; raises SpaceError for cells outside this space."""
-        return choices_of(cells, self.nodes, self.operations)
+        return choices_of(cells, self.nodes, self.operations, self.edge_operations)
 
     def parse(self, text: str) -> dict[str, Choice]:
         """The genotype of ``Genotype(normal=[...], ...)`` text, which is read as data."""
@@ -162,16 +169,27 @@ class DartsSpace:
         return graph_of(self.to_cells(genotype))
 
     def size(self) -> int:
-        """``(prod_node C(inputs, 2) 7^2)^2`` for the usual eight operations."""
-        kept = len(without_none(self.operations))
-        cell = math.prod(math.comb(node, KEPT) * kept**KEPT for node in node_range(self.nodes))
-        return int(cell ** len(KINDS))
+        """``(prod_node C(inputs, 2) 7^2)^2`` for the usual eight operations on all edges."""
+        return math.prod(
+            sum(math.prod(kept) for kept in combinations(self._counts(kind, node), KEPT))
+            for kind in KINDS
+            for node in node_range(self.nodes)
+        )
+
+    def _counts(self, kind: str, node: int) -> list[int]:
+        """How many operations a genotype can hold on each edge of a node."""
+        return [len(self.decisions[edge_name(kind, source, node)]) for source in range(node)]
 
     def _searchable(
         self, channels: int, cells: int, *, affine: bool, normalized_pooling: bool
     ) -> Network:
         make_cell = SearchableCell(
-            self.nodes, self.operations, self.data.dims, affine, normalized_pooling
+            self.nodes,
+            self.operations,
+            self.data.dims,
+            affine,
+            normalized_pooling,
+            self.edge_operations,
         )
         return Network(make_cell, data=self.data, channels=channels, cells=cells, stem=self.stem)
 
@@ -202,13 +220,6 @@ def _check_sizes(cells: Mapping[str, int], nodes: int) -> None:
             raise SpaceError(f"{label} must be at least 3 for both kinds of cells, got {number}")
     if nodes < 1:
         raise SpaceError(f"space.nodes must be at least 1, got {nodes}")
-
-
-def _check_operations(operations: Sequence[str], dims: int) -> None:
-    for op in operations:
-        check_operation(op, dims)
-    if not without_none(operations):
-        raise SpaceError("space.operations needs at least one operation besides none")
 
 
 def _stem(data: DataSpec, stem: str) -> Stem:

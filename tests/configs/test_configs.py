@@ -31,6 +31,8 @@ GROUPS = (
     "trainer",
 )
 # Data of the kind that a task is for, where that is not the classes of the digits.
+CHAINS = ("space=chain", "space=toy", "space=macro_chain", "space=mobile")
+MOBILE = CHAINS[2:]  # without partial channels, so not for the default strategy
 DATA_OF = {
     "task=multi_label": "data=synthetic_labels",
     "task=segmentation": "data=synthetic_regions",
@@ -92,8 +94,10 @@ def test_every_choice_builds_and_steps(choice: str, digits: ArrayData) -> None:
     """Two steps of the search with this choice; lengths and widths of the smoke preset."""
     sizes = [] if choice.startswith("preset=") else ["preset=smoke"]
     small = ["space.cells=3", "space.channels=4", "space.network_cells=3", "data.test=540"]
-    if choice == "space=chain":  # one width, no cells
+    if choice in CHAINS:  # one width, no cells
         small = ["space.channels=4", "data.test=540"]
+    if choice in MOBILE:
+        small.append("strategy=darts")
     other = [DATA_OF[choice]] if choice in DATA_OF else []
     cfg = composed(*sizes, choice, *other, *small, "trainer.batch_size=16")
     parts = Parts(cfg, data_source(cfg).load().without("test") if other else digits)

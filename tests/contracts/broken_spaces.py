@@ -12,6 +12,7 @@ from nas.arch import Arch
 from nas.dataspec import DataSpec
 from nas.decision import Choice, Decision, Genotype
 from nas.searchable import MixedOp, Prefix
+from nas.searchable.fusable import ReLUConvBN
 from nas.searchable.prefix import FixedMask
 from nas.space import SearchSpace
 from nas.supernet import Slot
@@ -236,3 +237,65 @@ class SameName:
 
     def network(self, genotype: Genotype) -> nn.Module:
         return nn.Identity()
+
+
+class Doubled(ReLUConvBN):
+    """Computes twice what its leaves do, unless it runs fused."""
+
+    def plain(self, x: Tensor) -> Tensor:
+        return 2 * super().plain(x)
+
+
+class TwoForms:
+    """Ends in a module that computes something else when it runs fused."""
+
+    def __init__(self) -> None:
+        self.data = DataSpec((2, 6, 5), "image", 3)
+
+    def supernet(self) -> nn.Module:
+        return self._ended(MixedOp(Decision("kernel", (1, 3)), self._conv))
+
+    def network(self, genotype: Genotype) -> nn.Module:
+        return self._ended(self._conv(int(str(genotype["kernel"]))))
+
+    @staticmethod
+    def _ended(first: nn.Module) -> nn.Module:
+        return nn.Sequential(first, Doubled(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)))
+
+    @staticmethod
+    def _conv(kernel: int) -> nn.Module:
+        return nn.Conv2d(2, 3, kernel, padding=kernel // 2)
+
+
+class ReadsValues(nn.Module):
+    """Does one thing or another by the numbers that come in."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.inner(x)
+        return y if float(x.sum()) > 0 else -y
+
+
+def reads_values() -> SearchSpace:
+    return Altered(Plain(), network=lambda genotype: ReadsValues(Plain().network(genotype)))
+
+
+class OtherNoise(MixedOp):
+    """Freezes to its operation and noise of its own."""
+
+    def freeze(self) -> nn.Module:
+        return nn.Sequential(super().freeze(), AddsNoise())
+
+
+class AddsNoise(nn.Module):
+    """Adds noise, which the supernet does not."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + torch.randn_like(x)
+
+
+def another_noise() -> SearchSpace:
+    return of_mixed(OtherNoise)

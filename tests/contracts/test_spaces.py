@@ -14,12 +14,16 @@ from nas.space import SearchSpace, name_of
 from nas.testing import check_space, checks_of_space, toys
 from search_spaces.chain import ChainSpace
 from search_spaces.darts import DartsSpace
+from search_spaces.macro_chain import MacroChainSpace
+from search_spaces.mobile import MobileSpace
 from search_spaces.nasbench201 import NasBench201Space
+from search_spaces.toy import ToySpace
 from tests.contracts import broken_spaces as broken
 
 IMAGES = DataSpec((3, 8, 8), "classes", 5)
 SMALL = {"channels": 4, "cells": 3, "network_channels": 4, "network_cells": 3}
 TINY = {"channels": 2, "cells": 1, "network_channels": 2, "network_cells": 1}
+STAGES = {"widths": (1.0, 1.5), "depths": (2, 1), "strides": (2, 1), "kernels": (3, 5)}
 
 
 class PerPosition:
@@ -62,8 +66,23 @@ GOOD: dict[str, Callable[[], SearchSpace]] = {
     "darts-image-1d": lambda: DartsSpace(
         DataSpec((2, 13), "image", 1), nodes=1, operations=("avg_pool_3x3", "dil_conv_3x3"), **SMALL
     ),
+    "darts-s1": lambda: DartsSpace(
+        IMAGES,
+        nodes=1,
+        operations=("skip_connect", "sep_conv_3x3"),
+        edge_operations={"normal/0->2": ("none", "max_pool_3x3", "dil_conv_3x3")},
+        **SMALL,
+    ),
+    "darts-s4": lambda: DartsSpace(IMAGES, nodes=1, operations=("noise", "sep_conv_3x3"), **SMALL),
     "chain": lambda: ChainSpace(IMAGES, channels=4, network_channels=4),
     "chain-1d-image": lambda: ChainSpace(DataSpec((2, 13), "image", 1), 2, 4),
+    "macro_chain": lambda: MacroChainSpace(IMAGES, 2, 2, 4),
+    "macro_chain-1d-dense": lambda: MacroChainSpace(DataSpec((2, 13), "dense", 3), 2, 4, 4),
+    "mobile": lambda: MobileSpace(IMAGES, 2, 2, last_channels=4),
+    "mobile-1d-shuffle": lambda: MobileSpace(
+        DataSpec((2, 16), "multi-label", 3), 2, 4, block="shuffle", last_channels=4, **STAGES
+    ),
+    "toy": ToySpace,
     "nasbench201": lambda: NasBench201Space(IMAGES, **TINY),
     "nasbench201-dense": lambda: NasBench201Space(DataSpec((1, 7), "dense", 3), **TINY),
     "nasbench201-countable": lambda: NasBench201Space(
@@ -123,6 +142,15 @@ BROKEN: dict[str, tuple[Callable[[], SearchSpace], str]] = {
         broken.cheap_blueprint,
         "cost 'params' says .* where the built network has",
     ),
+    "another result when fused": (
+        broken.TwoForms,
+        "run fused differs from plain modules while training by .* in its output",
+    ),
+    "a network that cannot be exported": (broken.reads_values, "exporting the network of"),
+    "noise that the supernet does not have": (
+        broken.another_noise,
+        "supernet under one-hot weights and its frozen network differ",
+    ),
 }
 
 
@@ -134,7 +162,7 @@ def test_faults_are_found(make: Callable[[], SearchSpace], sentence: str) -> Non
 
 def test_checks_are_named_one_by_one_until_one_fails() -> None:
     every = list(checks_of_space(toys.Plain()))
-    assert len(set(every)) == len(every) == 9
+    assert len(set(every)) == len(every) == 11
     seen = []
     with pytest.raises(AssertionError, match=r"size\(\) says 15"):
         seen.extend(checks_of_space(broken.wrong_size()))

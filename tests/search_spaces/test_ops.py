@@ -70,6 +70,7 @@ def test_parameters_by_closed_form(channels: int, stride: int, dims: int, affine
         return k**dims
 
     expected = {
+        "noise": 0,
         "none": 0,
         "max_pool_3x3": norm,
         "avg_pool_3x3": norm,
@@ -218,7 +219,8 @@ def test_an_odd_number_of_output_channels_is_refused_with_the_remedy() -> None:
 
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize(
-    "name", [n for n in FLAT if n not in ("skip_connect", "none") and not n.endswith("7x7")]
+    "name",
+    [n for n in FLAT if n not in ("skip_connect", "none", "noise") and not n.endswith("7x7")],
 )
 def test_one_dimension_is_two_dimensions_of_height_one(name: str, stride: int) -> None:
     flat = operation(name, 4, stride, dims=1).double()
@@ -237,7 +239,9 @@ def test_one_dimension_is_two_dimensions_of_height_one(name: str, stride: int) -
 
 
 def test_an_unknown_operation_is_named_with_the_known_ones_and_the_nearest() -> None:
-    with pytest.raises(SpaceError, match=r"'sep_conv_3x4'; known are none, max_pool_3x3.*did you"):
+    with pytest.raises(
+        SpaceError, match=r"'sep_conv_3x4'; known are none, noise, max_pool_3x3.*did you"
+    ):
         operation("sep_conv_3x4", 4, 1)
 
 

@@ -1,4 +1,4 @@
-"""Tables of chains: NAS-Bench-Macro (arXiv 2108.08019) and latencies of the FBNet space."""
+"""Tables of chains: NAS-Bench-Macro (arXiv 2103.11922) and latencies of the FBNet space."""
 
 from __future__ import annotations
 

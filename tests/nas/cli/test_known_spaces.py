@@ -49,7 +49,15 @@ def wrote(name: str, text: str) -> None:
 
 def test_shipped_spaces_are_listed_with_the_first_line_of_their_file() -> None:
     texts = {entry.name: entry.text for entry in listed()}
-    assert list(texts) == ["chain", "darts", "nasbench201"]
+    assert list(texts) == [
+        "chain",
+        "darts",
+        *(f"darts_s{number}" for number in range(1, 5)),
+        "macro_chain",
+        "mobile",
+        "nasbench201",
+        "toy",
+    ]
     assert texts["darts"] == "Cells of DARTS (arXiv 1806.09055)."
     assert isinstance(build(find("darts").settings()), DartsSpace)
     assert isinstance(build(find("nasbench201").settings()), NasBench201Space)
@@ -60,7 +68,14 @@ def test_a_preset_sets_widths_and_no_setting_that_shapes_the_decisions() -> None
     assert isinstance(wide, NasBench201Space)
     assert (wide.channels, wide.cells, wide.network_channels, wide.network_cells) == (16, 5, 16, 5)
     own = find("darts").own()
-    assert sorted(own.space) == ["_target_", "auxiliary", "nodes", "operations", "stem"]
+    assert sorted(own.space) == [
+        "_target_",
+        "auxiliary",
+        "edge_operations",
+        "nodes",
+        "operations",
+        "stem",
+    ]
     assert fingerprint(build(own)) == fingerprint(build(find("darts").settings("preset=smoke")))
 
 
@@ -130,7 +145,7 @@ def test_a_module_that_is_no_space_is_refused(text: str, sentence: str) -> None:
 
 
 def test_an_unknown_name_says_what_may_be_written() -> None:
-    sentence = r"no space 'dart': .*darts, nasbench201.*my_lab\.space\.Mine; did you mean 'darts'"
+    sentence = r"no space 'dart': .*darts, .*nasbench201.*my_lab\.space\.Mine; did you mean 'darts'"
     with pytest.raises(ConfigError, match=sentence):
         find("dart")
 

@@ -47,7 +47,11 @@ def test_every_space_is_listed(say: Say) -> None:
     assert [row["name"] for row in json.loads(say("space", "list", "--json")[1])] == [
         "chain",
         "darts",
+        *(f"darts_s{number}" for number in range(1, 5)),
+        "macro_chain",
+        "mobile",
         "nasbench201",
+        "toy",
     ]
 
 
@@ -96,7 +100,7 @@ def test_a_template_passes_its_check(say: Say) -> None:
     assert (status, err) == (0, "")
     lines = out.splitlines()
     checks = [line for line in lines if line.startswith("ok    ")]
-    assert len(checks) == 9
+    assert len(checks) == 11
     assert lines[-2:] == [
         "next  nas space size own_space",
         "      nas search --config-dir=conf space=own_space 'plugins=[own_space]' preset=smoke",

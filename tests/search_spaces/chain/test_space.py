@@ -22,11 +22,14 @@ def test_every_genotype_has_a_text_that_reads_back() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("chain:2030", "chain: and 5 digits, as in chain:20302; got 'chain:2030'"),
+        ("chain:2030", "chain: and 5 digits, as in chain:11111; got 'chain:2030'"),
         ("chain:203021", "5 digits"),
         ("20302", "5 digits"),
-        ("chain:20402", "layer 3 of 'chain:20402': one of 0 skip_connect, 1 nor_conv_1x1"),
-        ("chain:2030²", "layer 5"),
+        (
+            "chain:20402",
+            "layer3 of 'chain:20402': '4' is none of its candidates, 0 skip_connect, 1 nor",
+        ),
+        ("chain:2030²", "layer5"),
     ],
 )
 def test_a_wrong_text_is_told_where(text: str, said: str) -> None:
