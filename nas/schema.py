@@ -34,6 +34,7 @@ class Preset:
     network_cells: int = MISSING
     stage_channels: int = MISSING
     stage_cells: int = MISSING
+    queries: int = MISSING
     random_networks: int = MISSING
     samples: int | None = None
 
@@ -61,9 +62,10 @@ class Strategy:
     partial_channels: int | None = None
     edge_weights: bool = MISSING
     policy: dict[str, Any] = MISSING
-    relaxation: dict[str, Any] = MISSING
-    update: dict[str, Any] = MISSING
+    relaxation: dict[str, Any] | None = MISSING
+    update: dict[str, Any] | None = MISSING
     schedules: dict[str, dict[str, Any]] = field(default_factory=dict)
+    derivation: dict[str, Any] | None = None
 
 
 @dataclass
