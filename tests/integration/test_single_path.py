@@ -43,7 +43,9 @@ def searched(*words: str) -> RunFolder:
     return resolve("latest", "runs")
 
 
-def test_spos_ends_in_a_result_that_says_what_was_done() -> None:
+def test_spos_ends_in_a_result_that_says_what_was_done(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     run = searched("strategy=spos", *LINE, "trainer.random_networks=0")
     result = read(run.result)
     assert result["search"]["architecture_parameters"] == 0
@@ -57,6 +59,11 @@ def test_spos_ends_in_a_result_that_says_what_was_done() -> None:
     (found,) = (each for each in result["networks"] if each["name"] == "found")
     assert found["test"]["count"] == 540
     assert not list(run.path.glob("genotypes/*"))  # nothing is derived before the end
+    capsys.readouterr()
+    assert main(["evaluate", str(run.path), "weights=supernet", "--json"]) == 0
+    supernet = json.loads(capsys.readouterr().out)["validation"]["accuracy"]
+    # With the statistics of the path, as it was scored, on other samples.
+    assert supernet == pytest.approx(best["score"], abs=0.1)
 
 
 def test_nothing_is_searched_at_random_and_the_report_says_so(
