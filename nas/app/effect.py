@@ -65,7 +65,7 @@ RULES = (
     ),
     Idle(
         tuple(key for key in SEARCH_ONLY if key not in ("strategy", "budget")),
-        lambda cfg, verb: verb == "search" and cfg.strategy["update"] is None,
+        lambda cfg, verb: verb == "search" and not trains(cfg),
         "this strategy trains no supernet; leave it out, or choose another such as strategy=spos",
         in_sweeps=False,
     ),
@@ -90,11 +90,16 @@ def limits(cfg: DictConfig) -> dict[str, float]:
     return {str(key): value for key, value in found if key != "weight" and value is not None}
 
 
+def trains(cfg: DictConfig) -> bool:
+    """Whether the strategy trains a supernet; one that lacks its update is refused elsewhere."""
+    return cfg.strategy.get("update", {}) is not None
+
+
 def check_effect(cfg: DictConfig, verb: str, typed: Sequence[str], sweep: bool = False) -> None:
     """Raise ConfigError naming a typed setting that would have no effect, and what would."""
     for text in typed:
         key = text.partition("=")[0].lstrip("+~")
-        trained = verb == "search" and (sweep or cfg.strategy["update"] is not None)
+        trained = verb == "search" and (sweep or trains(cfg))
         if not trained and key in supernet_arguments(cfg):
             raise ConfigError(f"{key} would have no effect: it shapes the supernet of a search")
         for rule in RULES:
