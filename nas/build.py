@@ -31,8 +31,8 @@ from nas.policies import Policy
 from nas.relaxations import Relaxation
 from nas.schedules import Schedule
 from nas.searchable import apply_partial_channels, set_execution
-from nas.space import SearchSpace, blueprint, name_of
-from nas.strategies import Update
+from nas.space import SearchSpace, blueprint, decisions_of, name_of
+from nas.strategies import Derivation, Update
 from nas.supernet import Supernet
 from nas.tasks import Task
 
@@ -133,8 +133,13 @@ class Parts:
             if strategy.edge_weights or name not in self.supernet.optional
         }
         make = self._factory(strategy.policy)
+        offered: dict[str, Any] = {}
+        if strategy.relaxation is not None:
+            offered["relaxation"] = self.relaxation
+        if self._if_asked(strategy.policy, kept=None):
+            offered["kept"] = decisions_of(self.space)
         seed = derive_seed(self.cfg.seed, "policy")
-        policy = make(decisions=decisions, relaxation=self.relaxation, seed=seed)
+        policy = make(decisions=decisions, seed=seed, **offered)
         return cast(Policy, conforming(policy, Policy, target_of(strategy.policy)).to(self.device))
 
     @cached_property
@@ -161,20 +166,42 @@ class Parts:
         ]
         return Objective(self.task, constraints)
 
+    @property
+    def searches(self) -> bool:
+        """Whether the strategy trains a supernet at all."""
+        return self.cfg.strategy["update"] is not None
+
+    @cached_property
+    def derivation(self) -> Derivation | None:
+        """How a genotype is derived where it is not read off the policy's probabilities."""
+        node = self.cfg.strategy.get("derivation")
+        return None if node is None else cast(Derivation, self._make(Derivation, node))
+
     @cached_property
     def update(self) -> Update:
-        """The update rule over supernet and policy, with its two optimizers."""
+        """The update rule over supernet and policy, with its optimizers.
+
+        Raises ConfigError where the strategy trains nothing.
+        """
+        if not self.searches:
+            raise ConfigError(
+                "this strategy trains no supernet (strategy.update is null), so that there is none "
+                "to go on from or to look at; choose another, such as strategy=spos"
+            )
         optim = self.cfg.optim
         self.weights_optimizer = self._factory(optim.weights)(self.supernet.parameters())
-        architecture = self._factory(optim.architecture)(self.policy.parameters())
+        learnt = list(self.policy.parameters())  # none where paths are drawn uniformly
+        architecture = {}
+        if learnt:
+            architecture["architecture_optimizer"] = self._factory(optim.architecture)(learnt)
         make = self._factory(self.cfg.strategy["update"])
         update = make(
             supernet=self.supernet,
             policy=self.policy,
             objective=self.objective,
             weights_optimizer=self.weights_optimizer,
-            architecture_optimizer=architecture,
             autocast=self.autocast,
+            **architecture,
         )
         known = cast(Update, conforming(update, Update, target_of(self.cfg.strategy["update"])))
         self.graphed, self.ungraphed = graphed_or_why(known, self._graph, self.device)

@@ -35,6 +35,7 @@ class Preset:
     stage_channels: int = MISSING
     stage_cells: int = MISSING
     mobile_channels: int = MISSING
+    queries: int = MISSING
     random_networks: int = MISSING
     samples: int | None = None
 
@@ -62,9 +63,10 @@ class Strategy:
     partial_channels: int | None = None
     edge_weights: bool = MISSING
     policy: dict[str, Any] = MISSING
-    relaxation: dict[str, Any] = MISSING
-    update: dict[str, Any] = MISSING
+    relaxation: dict[str, Any] | None = MISSING
+    update: dict[str, Any] | None = MISSING
     schedules: dict[str, dict[str, Any]] = field(default_factory=dict)
+    derivation: dict[str, Any] | None = None
 
 
 @dataclass

@@ -182,6 +182,8 @@ def search_text(result: Mapping[str, Any]) -> str:
     """How long the search took and how large the supernet was; "" where nothing is known."""
     search = result.get("search") or {}
     duration, epochs = number(search, "seconds"), number(search, "epochs")
+    if epochs == 0:
+        return "none"
     supernet = number(search, "supernet_parameters")
     parts = [seconds(duration)] if duration is not None else []
     parts += [f"{epochs:.0f} epochs"] if epochs is not None else []
@@ -206,7 +208,12 @@ def comparison_text(result: Mapping[str, Any]) -> str:
 def _found_rows(result: Mapping[str, Any]) -> list[Row]:
     network = network_named(result, "found")
     parameters, macs = number(network, "parameters"), number(network, "macs")
-    rows = [("found", str(result.get("summary") or "")), ("search", search_text(result))]
+    derived = str((result.get("derivation") or {}).get("sentence") or "")
+    rows = [
+        ("found", str(result.get("summary") or "")),
+        ("search", search_text(result)),
+        ("derived", derived),
+    ]
     if parameters is not None:
         rows.append(("parameters", millions(parameters)))
     if macs is not None:

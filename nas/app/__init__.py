@@ -22,11 +22,12 @@ def run(verb: str, cfg: DictConfig, typed: Sequence[str] = ()) -> float | None:
     Returns the test value of the task's primary metric, if there is one: sweepers read it.
     """
     from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
 
     from nas.app import verbs
 
     check_granted(cfg.get("plugins", ()), HydraConfig.get().overrides.task)
     if "stages" in cfg:
         check_settings(cfg)
-        check_effect(cfg, verb, typed)
+        check_effect(cfg, verb, typed, HydraConfig.get().mode == RunMode.MULTIRUN)
     return verbs.VERBS[verb](cfg)

@@ -13,6 +13,7 @@ from nas.app.found import genotype_file
 from nas.app.pictures import graph_of
 from nas.app.reopen import saved_config
 from nas.build import Parts
+from nas.errors import NasError
 from nas.genotype import GenotypeFile
 from nas.space import discretize
 from nas.store.folder import RunFolder
@@ -44,10 +45,15 @@ def derived(folder: RunFolder, plugins: Sequence[str]) -> Derived:
     """Discretize the probabilities of the policy that the last checkpoint of a search holds.
 
     The run is left as it is, and no data is loaded. Raises NasError for a run that is being worked
-    on, or holds no checkpoint of a search.
+    on, holds no checkpoint of a search, or whose strategy has a derivation of its own.
     """
     cfg = saved_config(folder, plugins)
     cfg.device = "cpu"
+    if cfg.strategy.get("derivation") is not None:
+        raise NasError(
+            f"the strategy of {folder.path} does not derive from a checkpoint alone; its search "
+            "ends in genotype.json: finish it, or see the genotype with nas show"
+        )
     tell_changed(folder, cfg)
     with folder.lock():
         loaded = last_of(folder)

@@ -29,17 +29,22 @@ SEARCH_ONLY = (
     "preset.epochs",
     "preset.channels",
     "preset.cells",
+    "preset.queries",
 )
 """What a retraining never reads."""
 
 
 @dataclass(frozen=True)
 class Idle:
-    """Settings that have no effect where ``when`` holds, and what to do instead."""
+    """Settings that have no effect where ``when`` holds, and what to do instead.
+
+    In a sweep over strategies a setting may be meant for another one of its jobs.
+    """
 
     keys: Sequence[str]
     when: Callable[[DictConfig, str], bool]
     why: str
+    in_sweeps: bool = True
 
 
 RULES = (
@@ -58,6 +63,24 @@ RULES = (
         lambda cfg, verb: not limits(cfg),
         "the budget has no limit; set one such as budget.params=2e5, or leave it out",
     ),
+    Idle(
+        tuple(key for key in SEARCH_ONLY if key not in ("strategy", "budget")),
+        lambda cfg, verb: verb == "search" and not trains(cfg),
+        "this strategy trains no supernet; leave it out, or choose another such as strategy=spos",
+        in_sweeps=False,
+    ),
+    Idle(
+        ("optim.architecture",),
+        lambda cfg, verb: verb == "search" and cfg.strategy.get("relaxation") is None,
+        "this strategy learns no architecture parameters; leave it out",
+        in_sweeps=False,
+    ),
+    Idle(
+        ("budget.weight",),
+        lambda cfg, verb: verb == "search" and cfg.strategy.get("derivation") is not None,
+        "this strategy rejects what is over the budget and weighs no penalty; leave it out",
+        in_sweeps=False,
+    ),
 )
 
 
@@ -67,14 +90,21 @@ def limits(cfg: DictConfig) -> dict[str, float]:
     return {str(key): value for key, value in found if key != "weight" and value is not None}
 
 
-def check_effect(cfg: DictConfig, verb: str, typed: Sequence[str]) -> None:
+def trains(cfg: DictConfig) -> bool:
+    """Whether the strategy trains a supernet; one that lacks its update is refused elsewhere."""
+    return cfg.strategy.get("update", {}) is not None
+
+
+def check_effect(cfg: DictConfig, verb: str, typed: Sequence[str], sweep: bool = False) -> None:
     """Raise ConfigError naming a typed setting that would have no effect, and what would."""
     for text in typed:
         key = text.partition("=")[0].lstrip("+~")
-        if verb == "retrain" and key in supernet_arguments(cfg):
+        trained = verb == "search" and (sweep or trains(cfg))
+        if not trained and key in supernet_arguments(cfg):
             raise ConfigError(f"{key} would have no effect: it shapes the supernet of a search")
         for rule in RULES:
-            if covered(key, rule.keys) and rule.when(cfg, verb):
+            asked = rule.in_sweeps or not sweep
+            if asked and covered(key, rule.keys) and rule.when(cfg, verb):
                 raise ConfigError(f"{key} would have no effect: {rule.why}")
 
 

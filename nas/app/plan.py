@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 
 from nas import console
 from nas.analysis.summary import seconds
+from nas.app.candidates import path_score
 from nas.app.extend import begun
 from nas.app.naming import chosen
 from nas.app.stages import missing
@@ -25,7 +26,7 @@ from nas.engine.device import peak_memory, set_threads
 from nas.engine.rng import derive_seed, seed_everything
 from nas.space import sample, size
 from nas.store.folder import RunFolder
-from nas.strategies import Phase
+from nas.strategies import PathSearch, Phase
 
 TIMED = 10
 WARM = 2
@@ -90,11 +91,15 @@ def plan(cfg: DictConfig, stages: Sequence[str], folder: RunFolder) -> None:
         "search": lambda: _search(parts, _done(cfg, folder, parts)),
         "retrain": lambda: _retrain(parts),
     }
+    search = parts.derivation if "search" in stages else None
+    if isinstance(search, PathSearch):
+        scored = search  # narrowed for the call later
+        timings["derive"] = lambda: _derive(parts, scored)
     for stage, timing in timings.items():
         if stage in stages:
             estimates[stage] = timing() if stage in todo else Estimate("done")
             rows.append((stage, estimates[stage].text))
-    if "search" in stages:
+    if "search" in stages and parts.searches:
         rows.append(("execution", _execution(parts)))
     notes = [("note", note) for note in (*getattr(parts.space, "notes", ()), *parts.unfused)]
     total = sum(estimate.seconds for estimate in estimates.values())
@@ -145,6 +150,8 @@ def _so_far(loaded: Loaded, where: str = "") -> Done:
 
 
 def _search(parts: Parts, done: Done) -> Estimate:
+    if not parts.searches:
+        return Estimate("nothing is trained to find an architecture")
     seed_everything(parts.cfg.seed, "plan")
     streams = parts.streams()
     epochs = int(parts.cfg.trainer.epochs)
@@ -164,6 +171,16 @@ def _search(parts: Parts, done: Done) -> Estimate:
     where = parts.partial
     channels = f", partial channels on {len(where)} edges" if where else ""
     text = f"{_steps(epochs, left, done)}, {seconds(duration)}{channels}"
+    return Estimate(text, duration, peak_memory(parts.device))
+
+
+def _derive(parts: Parts, search: PathSearch) -> Estimate:
+    """Paths differ in time as networks do, so that several are scored."""
+    generator = torch.Generator().manual_seed(derive_seed(parts.cfg.seed, "plan"))
+    score = path_score(parts, search.batches, search.calibration)
+    drawn = [sample(parts.space, generator) for _ in range(NETWORKS)]
+    duration = mean(_seconds(partial(score, path)) for path in drawn) * search.queries
+    text = f"{search.queries} paths scored at most, {seconds(duration)}"
     return Estimate(text, duration, peak_memory(parts.device))
 
 

@@ -1,4 +1,4 @@
-"""Uniform sampling of single paths; nothing to learn."""
+"""Uniform and strictly fair sampling of single paths; nothing to learn."""
 
 from __future__ import annotations
 
@@ -16,11 +16,23 @@ from nas.relaxations import UniformPath, allowed
 
 
 class Uniform(nn.Module):
-    """Draws every decision uniformly from its allowed candidates; several without replacement."""
+    """Draws every decision uniformly from its allowed candidates; several without replacement.
+
+    Args:
+        decisions: what to draw.
+        seed: of the policy's own CPU generator.
+        kept: decisions as a genotype has them; candidates that it never keeps are masked from the
+            start, so that what is drawn are paths of the space.
+    """
 
     _device: Tensor
 
-    def __init__(self, decisions: Mapping[str, Decision], seed: int = 0) -> None:
+    def __init__(
+        self,
+        decisions: Mapping[str, Decision],
+        seed: int = 0,
+        kept: Mapping[str, Decision] | None = None,
+    ) -> None:
         super().__init__()
         self.decisions = dict(decisions)
         self._layout = Layout(decisions)
@@ -28,6 +40,10 @@ class Uniform(nn.Module):
         self._generator = torch.Generator().manual_seed(seed)
         self._path = UniformPath()
         self.register_buffer("_device", torch.zeros(()), persistent=False)
+        for name, decision in (kept or {}).items():
+            if name in self.decisions:
+                known = self.decisions[name].candidates
+                self.set_mask(name, [candidate in decision.candidates for candidate in known])
 
     def forward(self) -> Sample:
         """K-hot weights of every decision, (groups, n) each."""
@@ -36,6 +52,33 @@ class Uniform(nn.Module):
             logits = torch.zeros(mask.shape, device=self._device.device)
             pick = self._layout.picks[key]
             values[key], live[key] = self._path(logits, mask, pick, self._generator)
+        return plain_sample(self._layout.split(values, live))
+
+    def fair(self) -> list[Sample]:
+        """Paths that together take every allowed candidate equally often.
+
+        This is the strict fairness of FairNAS (arXiv 1907.01845).
+        One permutation per row is dealt out in turn, ``pick`` candidates to each path. There are as
+        many paths as the longest row has candidates, so that rows of that length are taken exactly
+        ``pick`` times; in shorter ones, which the paper does not have, candidates differ by one at
+        most.
+        """
+        rows = {}
+        for key, mask in self._masks.items():
+            noise = torch.rand(mask.shape, generator=self._generator).masked_fill(~mask, -1.0)
+            rows[key] = noise.argsort(-1, descending=True), mask.sum(-1, keepdim=True)
+        longest = max(int(counts.max()) for _, counts in rows.values())
+        return [self._dealt(rows, turn) for turn in range(longest)]
+
+    def _dealt(self, rows: Mapping[str, tuple[Tensor, Tensor]], turn: int) -> Sample:
+        values, live = {}, {}
+        for key, (orders, counts) in rows.items():
+            pick = self._layout.picks[key]
+            places = (turn * pick + torch.arange(pick)) % counts
+            chosen = orders.gather(-1, places).sort(-1).values
+            hard = torch.zeros(orders.shape).scatter(-1, chosen, 1.0)
+            values[key] = hard.to(self._device.device)
+            live[key] = [tuple(row) for row in chosen.tolist()]
         return plain_sample(self._layout.split(values, live))
 
     def probabilities(self) -> Arch:

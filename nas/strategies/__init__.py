@@ -2,5 +2,20 @@
 
 from nas.strategies.base import Capturable, Phase, Update
 from nas.strategies.bilevel import Bilevel
+from nas.strategies.derivation import Candidates, Derivation, Derived
+from nas.strategies.drawn import Drawn
+from nas.strategies.path_search import PathSearch
+from nas.strategies.single_path import SinglePath
 
-__all__ = ["Bilevel", "Capturable", "Phase", "Update"]
+__all__ = [
+    "Bilevel",
+    "Candidates",
+    "Capturable",
+    "Derivation",
+    "Derived",
+    "Drawn",
+    "PathSearch",
+    "Phase",
+    "SinglePath",
+    "Update",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -11,12 +12,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from nas.arch import from_genotype
 from nas.batch import Batch
-from nas.decision import Choice
+from nas.decision import Choice, Genotype
 from nas.objectives import Objective
 from nas.policies import Policy
 from nas.searchable import apply_partial_channels
-from nas.space import discretize
+from nas.space import discretize, enumerate_genotypes
 from nas.strategies import Phase, Update
 from nas.supernet import Supernet
 from nas.tasks import Classification
@@ -29,6 +31,7 @@ MakeUpdate = Callable[..., Update]
 Metrics = list[dict[str, float]]
 STEPS = 4  # of an epoch
 BATCH = 32
+ENOUGH = 512  # samples by which two paths are compared
 # With these every search of Bilevel's finds the best genotype of a toy, seeds 0 to 9, in 8 epochs.
 WEIGHTS_RATE, ARCHITECTURE_RATE = 0.3, 0.05
 
@@ -77,16 +80,17 @@ class Bench:
         weights = torch.optim.SGD(
             supernet.parameters(), weights_rate, momentum=0.9, weight_decay=1e-3
         )
-        logits = list(policy.parameters()) or [torch.nn.Parameter(torch.zeros(1))]
-        architecture = torch.optim.Adam(logits, architecture_rate, betas=(0.5, 0.999))
+        logits = list(policy.parameters())
+        given = logits or [torch.nn.Parameter(torch.zeros(1))]
+        architecture = torch.optim.Adam(given, architecture_rate, betas=(0.5, 0.999))
         with attempting("making the update rule"):
             update = self.make(
                 supernet=supernet,
                 policy=policy,
                 objective=Objective(Classification()),
                 weights_optimizer=weights,
-                architecture_optimizer=architecture,
                 autocast=nullcontext,
+                **({"architecture_optimizer": architecture} if logits else {}),
             )
         return Rig(self, supernet, policy, update, weights, architecture)
 
@@ -161,9 +165,26 @@ class Rig:
         return {str(i): p.detach().clone() for i, p in enumerate(self.policy.parameters())}
 
     def genotype(self) -> dict[str, Choice]:
-        """What the search has found so far."""
+        """What the search has found so far.
+
+        Where the policy has nothing to learn it is the path with the least loss of all.
+        """
         with attempting("deriving the genotype"):
-            return discretize(self.bench.space, self.policy.probabilities())
+            if self.logits():
+                return discretize(self.bench.space, self.policy.probabilities())
+            return self._best_path()
+
+    def _best_path(self) -> dict[str, Choice]:
+        """On one batch, which is normalized by itself."""
+        batch = self.bench.space.batch(ENOUGH, torch.Generator().manual_seed(self.data_seed))
+        supernet = copy.deepcopy(self.supernet).train()
+
+        def loss(genotype: Genotype) -> float:
+            output = supernet(batch.inputs, from_genotype(supernet.decisions, genotype))
+            return float(Classification().loss(output, batch.targets))
+
+        with torch.no_grad():
+            return min(enumerate_genotypes(self.bench.space), key=loss)
 
     def digest(self) -> dict[str, str]:
         """Hashes of all that a search leaves behind."""

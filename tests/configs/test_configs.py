@@ -15,6 +15,7 @@ from omegaconf import DictConfig, open_dict
 from nas.build import Parts, data_source
 from nas.cli.paths import config_dir
 from nas.data import ArrayData
+from nas.errors import ConfigError
 
 GROUPS = (
     "budget",
@@ -38,6 +39,7 @@ DATA_OF = {
     "task=segmentation": "data=synthetic_regions",
     "task=regression": "data=synthetic_fields",
 }
+PATHS = ("fairnas", "spos")  # strategies whose policy draws paths and learns nothing
 FILES = sorted(config_dir().glob("*/*.yaml"))
 
 
@@ -101,15 +103,20 @@ def test_every_choice_builds_and_steps(choice: str, digits: ArrayData) -> None:
     other = [DATA_OF[choice]] if choice in DATA_OF else []
     cfg = composed(*sizes, choice, *other, *small, "trainer.batch_size=16")
     parts = Parts(cfg, data_source(cfg).load().without("test") if other else digits)
+    if not parts.searches:
+        with pytest.raises(ConfigError, match="trains no supernet"):
+            parts.update  # noqa: B018
+        return
     streams = parts.streams()
     for schedule in parts.schedules:
         schedule.on_epoch(0)
-    before = [p.detach().clone() for p in parts.policy.parameters()]
+    learnt = list(parts.policy.parameters()) or list(parts.supernet.parameters())
+    before = [p.detach().clone() for p in learnt]
     phase = parts.update.phases(10)[-1]
     for step in range(2):
         found = phase.step(*(streams[name].batch(0, step) for name in phase.streams))
         assert all(torch.isfinite(value) for value in found.values())
-    moved = zip(before, parts.policy.parameters(), strict=True)
+    moved = zip(before, learnt, strict=True)
     assert any(not torch.equal(a, b) for a, b in moved)
 
 
@@ -117,13 +124,24 @@ def test_every_choice_builds_and_steps(choice: str, digits: ArrayData) -> None:
 def test_strategies_differ_as_they_say(strategy: str, digits: ArrayData) -> None:
     cfg = composed("preset=smoke", f"strategy={strategy}")
     parts = Parts(cfg, digits)
+    assert (parts.derivation is not None) == (strategy in ("random", *PATHS))
+    assert parts.searches == (strategy != "random")
+    if not parts.searches:
+        return
     inputs = [name for name in parts.policy.decisions if name.endswith("/inputs")]
-    assert bool(inputs) == (strategy == "pc_darts")
+    assert bool(inputs) == (strategy in ("pc_darts", *PATHS))
     partial = [name for name, _ in parts.supernet.named_modules() if name.endswith(".inner")]
     assert bool(partial) == (strategy == "pc_darts")
-    assert parts.update.order == (2 if strategy == "darts_2nd" else 1)  # type: ignore[attr-defined]
-    hard = all(len(w.live) == 1 for w in parts.policy().arch.values())  # type: ignore[union-attr]
-    assert hard == (strategy == "gdas")
+    if strategy in PATHS:
+        assert parts.update.fair == (strategy == "fairnas")  # type: ignore[attr-defined]
+        assert not list(parts.policy.parameters())
+        assert not parts.policy.mask("normal/0->2")[0, 0]  # none, which no genotype keeps
+    else:
+        order = parts.update.order  # type: ignore[attr-defined]
+        assert order == (2 if strategy == "darts_2nd" else 1)
+    edges = [w for name, w in parts.policy().arch.items() if not name.endswith("/inputs")]
+    hard = all(len(weights.live) == 1 for weights in edges)  # type: ignore[union-attr]
+    assert hard == (strategy in ("gdas", *PATHS))
 
 
 def test_no_limit_is_no_constraint_and_a_limit_is_one(digits: ArrayData) -> None:

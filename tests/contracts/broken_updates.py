@@ -16,7 +16,7 @@ from nas.costs import Parameters
 from nas.dataspec import DataSpec
 from nas.searchable import MixedOp, Node
 from nas.space import SearchSpace, blueprint
-from nas.strategies import Bilevel, Phase
+from nas.strategies import Bilevel, Phase, SinglePath
 from nas.tasks import Classification
 
 
@@ -57,6 +57,22 @@ class ForgetsBuffers(Bilevel):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         all_of_it = {**self.supernet.net.state_dict(), **state["supernet"]}
         super().load_state_dict({**state, "supernet": all_of_it})
+
+
+class ForgetsPaths(SinglePath):
+    """Where its policy's generator stood is lost."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        super().load_state_dict({**state, "policy": self.policy.state_dict()})
+
+
+class AscendsPaths(SinglePath):
+    """Makes the loss of every path larger."""
+
+    def __init__(self, *parts: Any, **named: Any) -> None:
+        super().__init__(*parts, **named)
+        for group in self.weights_optimizer.param_groups:
+            group["maximize"] = True
 
 
 class Disturbed(Bilevel):

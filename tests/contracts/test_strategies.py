@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from nas.decision import Decision
-from nas.policies import FreeLogits, Policy
+from nas.policies import FreeLogits, Policy, Uniform
 from nas.relaxations import SinglePath
 from nas.strategies import Bilevel, Update
+from nas.strategies import SinglePath as SinglePathUpdate
 from nas.testing import check_strategy, toys
 from nas.testing.strategy import sampled_logits
 from tests.contracts import broken_updates as broken
@@ -24,6 +25,7 @@ def single_path(decisions: Mapping[str, Decision], seed: int) -> Policy:
     return FreeLogits(decisions, SinglePath(), seed=seed)
 
 
+FAIR = partial(SinglePathUpdate, fair=True)
 GOOD: dict[str, tuple[Callable[..., Update], dict[str, Any]]] = {
     "first order": (Bilevel, {"order": 1, "edge_weights": False}),
     "first order, partial channels": (
@@ -34,6 +36,11 @@ GOOD: dict[str, tuple[Callable[..., Update], dict[str, Any]]] = {
     "second order, partial channels": (
         SECOND,
         {"order": 2, "partial_channels": 2, "epochs": 8},
+    ),
+    "uniform paths": (SinglePathUpdate, {"make_policy": Uniform, "epochs": 10}),
+    "fair paths, a hard decision": (
+        FAIR,
+        {"space": toys.Hard(), "make_policy": Uniform, "epochs": 8},
     ),
     "a sampled hard decision": (Bilevel, {"space": toys.Hard(), "make_policy": single_path}),
 }
@@ -65,6 +72,16 @@ BROKEN: dict[str, tuple[Callable[..., Update], dict[str, Any], str]] = {
     "first order posing as second": (Bilevel, {"order": 2}, "it is the gradient of order 1"),
     "second order posing as first": (SECOND, {"order": 1}, "it is the gradient of order 2"),
     "second order without momentum": (broken.NoMomentum, {"order": 2}, "not that of order 2"),
+    "uniform paths without generator": (
+        broken.ForgetsPaths,
+        {"make_policy": Uniform},
+        "goes on differently",
+    ),
+    "uniform paths backwards": (
+        broken.AscendsPaths,
+        {"space": toys.Hard(), "make_policy": Uniform, "epochs": 2},
+        "is found with 0 of 1",
+    ),
     "test split": (broken.ReadsTest, {}, "reads the test split"),
     "phases": (broken.Short, {}, "make up"),
     "worst architecture": (
@@ -94,6 +111,8 @@ def test_faults_are_found(make: Callable[..., Update], how: dict[str, Any], sent
         (Bilevel, {"space": toys.Plain()}, 9),
         (Bilevel, {"space": toys.Plain(dims=1)}, 9),
         (Bilevel, {"space": toys.Nested()}, 9),
+        (SinglePathUpdate, {"make_policy": Uniform}, 9),
+        (FAIR, {"make_policy": Uniform}, 9),
         (Bilevel, {"space": toys.Hard(), "make_policy": single_path}, 9),
         (Bilevel, {"space": toys.Hard(), "make_policy": sampled_logits}, 9),
     ],

@@ -78,10 +78,14 @@ def check_order(folder: Path, stages: Sequence[str], known: Sequence[str]) -> No
 def run_stages(session: Session) -> None:
     """Run the session's stages that are not done."""
     from nas.app.stages.export import exporters_for
+    from nas.space import decisions_of
 
     if "export" in session.stages:  # a wrong format is told before the search, not after
         exporters_for(list(session.cfg.formats), session.cfg.plugins)
     session.parts.costs  # noqa: B018  (a user's own may fail)
+    if "derive" in session.stages and session.parts.derivation is not None:
+        # A method that does not suit the space is told before the search, not after.
+        session.parts.derivation.check(decisions_of(session.parts.space))
     if "retrain" in session.stages:
         session.parts.training()  # a batch that does not fit is told before the search, not after
     for name in session.stages:

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from nas.app.candidates import calibration_batches
 from nas.app.found import checked_genotype, read_genotype
 from nas.app.given import find_genotype
 from nas.app.inherit import trained_supernet
@@ -15,11 +16,13 @@ from nas.app.session import Session
 from nas.arch import from_genotype
 from nas.build import data_source
 from nas.engine.evaluate import evaluate
+from nas.engine.path_score import path_of
 from nas.errors import NasError
 from nas.export.weights import load_weights
 from nas.files import read_json, write_json
 from nas.space import SearchSpace
 from nas.store.folder import RunFolder
+from nas.strategies import PathSearch
 
 
 def evaluate_networks(session: Session) -> None:
@@ -40,7 +43,8 @@ def test_figures(session: Session, name: str) -> Mapping[str, Any]:
 def supernet_figures(session: Session, genotype: str | None) -> dict[str, dict[str, float]]:
     """Figures of the run's supernet cut down to a genotype, by default to the one it found.
 
-    Returns loss, metrics and count on the splits ``validation`` and ``test``.
+    Its batch-norm statistics are those that the run's paths were scored with, where its strategy
+    scored paths. Returns loss, metrics and count on the splits ``validation`` and ``test``.
     """
     parts, folder = session.parts, session.folder
     if genotype is None:
@@ -50,7 +54,11 @@ def supernet_figures(session: Session, genotype: str | None) -> dict[str, dict[s
         choices = find_genotype(session, genotype, locate(genotype, runs), runs)
     data = data_source(session.cfg).load()
     supernet = trained_supernet(folder, session)
-    network = supernet.freeze(from_genotype(supernet.decisions, choices)).to(parts.device)
+    if isinstance(parts.derivation, PathSearch):
+        training = calibration_batches(parts, parts.derivation.calibration)
+        network = path_of(supernet, choices, training).to(parts.device)
+    else:
+        network = supernet.freeze(from_genotype(supernet.decisions, choices)).to(parts.device)
     return {
         split: evaluate(network, data, split, parts.task, device=parts.device)
         for split in ("validation", "test")

@@ -14,6 +14,7 @@ from nas.analysis.text import summary_of
 from nas.app.found import read_genotype
 from nas.app.pictures import graph_of
 from nas.app.session import Session
+from nas.app.stages.derive import RECORD
 from nas.app.stages.search import ended
 from nas.arch import Weights
 from nas.costs import COUNTING_RULE
@@ -34,7 +35,7 @@ def report(session: Session) -> None:
     graph = graph_of(session.parts.space, choices)
     session.board.final(
         hyper_parameters(session, result),
-        {"final": primary(session, result)},  # of validation: a sweep is sorted by it
+        primary(session, result),  # of validation: a sweep is sorted by it
     )
     write_report(
         session.folder.path,
@@ -84,6 +85,8 @@ def collect(session: Session) -> dict[str, Any]:
     }
     if (folder.path / "search.json").is_file():
         result["search"] = read_json(folder.path / "search.json")
+    if (folder.path / RECORD).is_file():
+        result["derivation"] = read_json(folder.path / RECORD)
     comparison = compare(task, networks)
     if comparison:
         result["comparison"] = comparison
@@ -128,13 +131,17 @@ def compare(task: Task, networks: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def primary(session: Session, result: Mapping[str, Any]) -> float:
-    """The primary metric on validation: of the found network, or of the supernet without one."""
+def primary(session: Session, result: Mapping[str, Any]) -> dict[str, float]:
+    """``final``, the primary metric on validation: of the found network, else of the supernet.
+
+    Nothing where neither was trained.
+    """
     metric = session.parts.task.primary
     for network in result["networks"]:
         if network["name"] == "found":
-            return float(network["validation"][metric])
-    return float(result["search"]["validation"][metric])
+            return {"final": float(network["validation"][metric])}
+    supernet = result["search"].get("validation", {})
+    return {"final": float(supernet[metric])} if metric in supernet else {}
 
 
 def budget(session: Session, predicted: Mapping[str, float]) -> list[dict[str, Any]]:
@@ -148,7 +155,7 @@ def budget(session: Session, predicted: Mapping[str, float]) -> list[dict[str, A
 
 def final_weights(session: Session) -> dict[str, Any] | None:
     """Weights of the operations at the end of the search: cell -> (edges, operations, matrix)."""
-    if "strategy" not in session.cfg or not ended(session):
+    if "strategy" not in session.cfg or session.parts.derivation is not None or not ended(session):
         return None
     parts = session.parts
     found: dict[str, tuple[list[str], list[str], list[list[float]]]] = {}

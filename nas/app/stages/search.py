@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
+
 from nas import console
 from nas.app.extend import extend
 from nas.app.found import write_genotype
@@ -16,14 +18,23 @@ from nas.engine.checkpoint import Checkpointer
 from nas.engine.device import peak_memory
 from nas.engine.evaluate import evaluate
 from nas.engine.loop import Job
+from nas.engine.path_score import path_of
+from nas.engine.rng import derive_seed
 from nas.files import write_json
-from nas.space import discretize
+from nas.space import discretize, sample
 
 
 def search(session: Session) -> None:
-    """Run the strategy; leaves ``genotypes/``, the last checkpoint and ``search.json``."""
+    """Run the strategy; leaves ``genotypes/``, the last checkpoint and ``search.json``.
+
+    A strategy that trains no supernet leaves ``search.json`` alone, whose figures are 0.
+    """
     parts, cfg = session.parts, session.cfg
     extend(session)
+    if not parts.searches:
+        nothing = dict.fromkeys(("seconds", "steps", "epochs", *_SIZES), 0)
+        write_json(session.folder.path / "search.json", nothing)
+        return
     update = parts.update
     if parts.ungraphed:
         console.say(f"note    the search runs without a CUDA graph: {parts.ungraphed}")
@@ -43,12 +54,19 @@ def search(session: Session) -> None:
             "seconds": outcome.seconds,
             "steps": outcome.steps,
             "epochs": cfg.trainer.epochs,
-            "supernet_parameters": count_parameters(parts.supernet),
-            "architecture_parameters": sum(p.numel() for p in parts.policy.parameters()),
+            **dict(zip(_SIZES, _sizes(parts), strict=True)),
             "peak_memory": peak_memory(parts.device),
             "validation": validation(parts),
         },
     )
+
+
+_SIZES = ("supernet_parameters", "architecture_parameters")
+
+
+def _sizes(parts: Parts) -> tuple[int, int]:
+    logits = sum(parameter.numel() for parameter in parts.policy.parameters())
+    return count_parameters(parts.supernet), logits
 
 
 def ended(session: Session) -> bool:
@@ -61,7 +79,16 @@ def ended(session: Session) -> bool:
 
 
 def validation(parts: Parts) -> Mapping[str, float]:
-    """Loss and metrics of the supernet under the policy's probabilities on the validation split."""
+    """Loss and metrics of the supernet on the validation split.
+
+    Under the policy's probabilities; where the genotype is not derived from these, along one path,
+    the same in every epoch, with each batch normalized by itself.
+    """
+    if parts.derivation is not None:
+        seed = derive_seed(parts.cfg.seed, "validation path")
+        choices = sample(parts.space, torch.Generator().manual_seed(seed))
+        path = path_of(parts.supernet, choices)
+        return evaluate(path, parts.samples, "validation", parts.task, device=parts.device)
     arch = parts.policy.probabilities()
     return evaluate(
         parts.supernet,
@@ -75,25 +102,30 @@ def validation(parts: Parts) -> Mapping[str, float]:
 
 @dataclass(frozen=True)
 class EpochEdge:
-    """Measures the supernet and keeps the genotype of every epoch."""
+    """Measures the supernet and keeps the genotype of every epoch, if there is one yet."""
 
     session: Session
 
     def __call__(self, phase: str, epoch: int) -> Mapping[str, float]:
-        """Validation figures, entropies, share of skips, learning rate."""
+        """Validation figures, learning rate; of a policy that learns, entropies and skips too."""
+        parts = self.session.parts
+        learnt = self._learnt(epoch) if parts.derivation is None else {}
+        found = validation(parts)
+        rates = [float(group["lr"]) for group in parts.weights_optimizer.param_groups]
+        return {
+            **{f"{name}/validation": v for name, v in found.items() if name != "count"},
+            **learnt,
+            "lr/weights": rates[0],
+        }
+
+    def _learnt(self, epoch: int) -> Mapping[str, float]:
         parts = self.session.parts
         arch = parts.policy.probabilities()
         choices = discretize(parts.space, arch)
         write_genotype(self.session, choices, self.session.folder.genotype_at(epoch), epoch)
         self.session.board.weights(arch, epoch)
-        found = validation(parts)
-        rates = [float(group["lr"]) for group in parts.weights_optimizer.param_groups]
-        return {
-            **{f"{name}/validation": v for name, v in found.items() if name != "count"},
-            **{f"entropy/{prefix}": value for prefix, value in entropies(arch).items()},
-            **_skips(choices),
-            "lr/weights": rates[0],
-        }
+        spread = {f"entropy/{prefix}": value for prefix, value in entropies(arch).items()}
+        return {**spread, **_skips(choices)}
 
 
 def _skips(choices: Mapping[str, object]) -> dict[str, float]:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from nas.benchmarks.methods.base import Decisions, Trial, draw
-from nas.decision import Choice
+from nas.decision import Choice, Decision
 
 
 class LocalSearch:
     """Scores all neighbors of an architecture and moves to the best, until none is better.
 
-    Neighbors differ in one decision; they come in random order. At a local optimum it begins again
-    from an architecture drawn uniformly.
+    Neighbors differ in one candidate of one decision; they come in random order. At a local optimum
+    it begins again from an architecture drawn uniformly.
 
     Args:
-        decisions: of the space; each keeps one candidate.
+        decisions: of the space.
         generator: of starts and orders.
         rungs: not used; every trial has the score's own length.
     """
@@ -55,8 +55,21 @@ class LocalSearch:
 
     def _neighbors(self, choices: dict[str, Choice]) -> list[dict[str, Choice]]:
         return [
-            {**choices, name: candidate}
+            {**choices, name: other}
             for name, decision in self.decisions.items()
-            for candidate in decision.candidates
-            if candidate != choices[name]
+            for other in _others(decision, choices[name])
         ]
+
+
+def _others(decision: Decision, choice: Choice) -> Iterator[Choice]:
+    """Choices with one candidate in the place of another one, which it does not hold yet."""
+    if not isinstance(choice, tuple):
+        yield from (candidate for candidate in decision.candidates if candidate != choice)
+        return
+    rows = decision.positions(choice)
+    for group, row in enumerate(rows):
+        for place in range(len(row)):
+            for index in range(len(decision)):
+                if index not in row:
+                    changed = (*row[:place], index, *row[place + 1 :])
+                    yield decision.choice([*rows[:group], changed, *rows[group + 1 :]])

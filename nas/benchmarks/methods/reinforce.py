@@ -42,7 +42,8 @@ class Reinforce:
         for decision in decisions.values():
             if decision.pick > 1 or decision.groups > 1:
                 raise QueryError(
-                    f"reinforce samples one candidate; decision {decision.name!r} keeps several"
+                    f"reinforce samples one candidate; decision {decision.name!r} keeps several; "
+                    "choose another method, such as evolution"
                 )
         self.decisions, self.generator = decisions, generator
         self.rate, self.momentum, self.scale = rate, momentum, scale

@@ -25,6 +25,11 @@ IDLE = [
     ("retrain", ["optim.weights_schedule.minimum=0.1"], "nas retrain searches nothing"),
     ("retrain", ["space.channels=8"], "it shapes the supernet"),
     ("search", ["budget.weight=2"], "the budget has no limit"),
+    ("search", ["strategy=random", "trainer.epochs=5"], "this strategy trains no supernet"),
+    ("search", ["strategy=random", "optim.weights.lr=0.1"], "this strategy trains no supernet"),
+    ("search", ["strategy=random", "space.channels=8"], "it shapes the supernet"),
+    ("search", ["strategy=spos", "optim.architecture.lr=0.1"], "learns no architecture parameters"),
+    ("search", ["strategy=spos", "budget.macs=1e5", "budget.weight=2"], "weighs no penalty"),
     ("search", ["trainer.random_networks=0", "trainer.macs_tolerance=0.1"], "no random networks"),
 ]
 
@@ -51,6 +56,11 @@ def test_a_setting_without_effect_is_refused(verb: str, typed: list[str], why: s
 )
 def test_a_setting_with_an_effect_is_taken(verb: str, typed: list[str]) -> None:
     check_effect(composed(verb, *typed), verb, typed)
+
+
+def test_in_a_sweep_a_setting_may_be_meant_for_another_strategy() -> None:
+    typed = ["strategy=random", "trainer.epochs=5", "space.channels=8", "optim.architecture.lr=0.1"]
+    check_effect(composed("search", *typed), "search", typed, sweep=True)
 
 
 def test_what_a_retraining_never_reads_is_no_part_of_its_identity() -> None:

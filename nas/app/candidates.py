@@ -1,0 +1,119 @@
+"""What a run offers to its derivation: the space, the budget, and scores that outlive a kill."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+
+from nas.app.effect import limits
+from nas.app.session import Session
+from nas.batch import Batch
+from nas.build import Parts
+from nas.data import Batches
+from nas.decision import Choice, Decision, Genotype
+from nas.engine.path_score import PathScore
+from nas.errors import NasError
+from nas.space import decisions_of, only_active
+from nas.store.metrics import MetricsFile
+from nas.strategies.derivation import Score
+
+QUERIES = "queries.jsonl"
+
+
+class RunCandidates:
+    """The candidates of a run (`nas.strategies.Candidates`).
+
+    Attributes:
+        decisions: of the space.
+        seed: of the run.
+        metric: the task's primary one.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session, self._parts = session, session.parts
+        self._limits = limits(session.cfg)
+        self.decisions: Mapping[str, Decision] = decisions_of(session.parts.space)
+        self.seed, self.metric = int(session.cfg.seed), session.parts.task.primary
+
+    def complete(self, choices: Genotype) -> dict[str, Choice]:
+        """The choices without those of inactive decisions."""
+        return only_active(self._parts.space, choices)
+
+    def affordable(self, choices: Genotype) -> bool:
+        """Whether every cost is within its limit."""
+        if not self._limits:
+            return True
+        costs = self._parts.cost_of(choices)
+        return all(costs[name] <= limit for name, limit in self._limits.items())
+
+    def limits(self) -> str:
+        """The budget as typed."""
+        return ", ".join(f"budget.{name}={limit:g}" for name, limit in self._limits.items())
+
+    def scores(self, queries: int, batches: int | None, calibration: int) -> Score:
+        """Scores of paths by the primary metric; each is on disk before it is used.
+
+        The score function raises NasError for a score that is no finite number.
+        """
+        file = MetricsFile(self._session.folder.path / QUERIES)
+        known = {_key(row.get("choices", {})): row.get("score") for row in file.read()}
+        bar = self._session.bars.task("derive", queries)
+        measure: list[PathScore] = []  # made for the first score that is not known
+
+        def score(choices: Genotype) -> float:
+            key = _key(choices)
+            if key not in known:
+                if not measure:
+                    measure.append(path_score(self._parts, batches, calibration))
+                found = measure[0](choices)
+                known[key] = self._signed(found[self.metric])
+                file.append({"query": len(known), "score": known[key], "choices": dict(choices)})
+            value = known[key]
+            if value is None or not math.isfinite(value):
+                raise NasError(
+                    f"the {self.metric} of a path is {value}; the supernet has diverged: lower its "
+                    "learning rate (optim.weights.lr) and search anew"
+                )
+            bar.advance()
+            return float(value)
+
+        return score
+
+    def _signed(self, value: float) -> float:
+        return value if self._parts.task.higher_is_better[self.metric] else -value
+
+
+def path_score(parts: Parts, batches: int | None, calibration: int) -> PathScore:
+    """A scorer on the held-out half, calibrated on the training half, both as the search has them.
+
+    Batches have ``trainer.batch_size``; held-out ones are shuffled once and not augmented.
+    """
+    size = int(parts.cfg.trainer.batch_size)
+    held_out = Batches(
+        parts.samples,
+        parts.data.indices("architecture"),
+        batch_size=size,
+        seed=int(parts.cfg.seed),
+        name="derivation",
+        drop_last=False,
+        device=parts.device,
+        channels_last=parts.channels_last,
+    )
+    count = len(held_out) if batches is None else min(batches, len(held_out))
+    return PathScore(
+        parts.supernet,
+        parts.task,
+        [held_out.batch(0, step) for step in range(count)],
+        calibration_batches(parts, calibration),
+    )
+
+
+def calibration_batches(parts: Parts, count: int) -> Sequence[Batch]:
+    """The first training batches of the search's stream."""
+    stream = parts.streams()["weights"]
+    return [stream.batch(step // len(stream), step % len(stream)) for step in range(count)]
+
+
+def _key(choices: Genotype) -> str:
+    return json.dumps(dict(choices), sort_keys=True)

@@ -1,0 +1,81 @@
+"""The contract of a derivation: how a genotype is found where no policy has learnt one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from nas.decision import Choice, Decision, Genotype
+
+Score = Callable[[Genotype], float]
+VAIN = 10_000  # proposals in a row that give nothing new, after which no more are asked for
+
+
+class Candidates(Protocol):
+    """What a derivation may ask of a run.
+
+    Attributes:
+        decisions: of the space, by name.
+        seed: of the run.
+        metric: whose value a score is.
+    """
+
+    decisions: Mapping[str, Decision]
+    seed: int
+    metric: str
+
+    def complete(self, choices: Genotype) -> dict[str, Choice]:
+        """The genotype of choices for all decisions: without those that are inactive."""
+        ...
+
+    def affordable(self, choices: Genotype) -> bool:
+        """Whether a genotype's network keeps to the budget."""
+        ...
+
+    def limits(self) -> str:
+        """The budget as typed, ``budget.macs=50000``; "" where there is none."""
+        ...
+
+    def scores(self, queries: int, batches: int | None, calibration: int) -> Score:
+        """A function from genotypes to scores on held-out data with the supernet's weights.
+
+        Larger is better. What it scored in an earlier sitting of the run it does not score again.
+
+        Args:
+            queries: how many different genotypes are going to be scored at most.
+            batches: held-out batches per score; None takes all.
+            calibration: training batches that give a path its batch-norm statistics; 0 normalizes
+                each batch by itself.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A genotype, a sentence on how it was found, and figures for the run's record."""
+
+    choices: dict[str, Choice]
+    sentence: str
+    figures: Mapping[str, Any]
+
+
+@runtime_checkable
+class Derivation(Protocol):
+    """Finds the genotype of a run after its search."""
+
+    def check(self, decisions: Mapping[str, Decision]) -> None:
+        """Raise ConfigError, before anything is trained, where these decisions do not suit it."""
+        ...
+
+    def __call__(self, candidates: Candidates) -> Derived:
+        """The genotype; the same for the same seed, in however many sittings."""
+        ...
+
+
+def unaffordable(candidates: Candidates) -> str:
+    """The sentence on a budget that no proposal keeps to."""
+    return (
+        f"none of {VAIN} proposed architectures keeps to {candidates.limits()}; "
+        "raise the limit, or make the network smaller (space.network_channels)"
+    )

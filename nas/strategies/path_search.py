@@ -1,0 +1,108 @@
+"""The best path of a trained supernet, found by a search method (SPOS, arXiv 1904.00420)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from nas.benchmarks.methods import METHODS, make
+from nas.decision import Choice, Decision
+from nas.errors import ConfigError, nearest
+from nas.strategies.derivation import VAIN, Candidates, Derived, unaffordable
+
+WHOLE = tuple(name for name in METHODS if name != "successive_halving")
+"""Methods that need one kind of score alone: a path of a supernet has no training lengths."""
+
+
+class PathSearch:
+    """Scores paths with the weights of the supernet as a search method proposes them.
+
+    A proposal over the budget is rejected before it is scored, and one that was scored before is
+    answered from memory; neither counts as a query. The method ``evolution`` is regularized
+    evolution (arXiv 1802.01548), not the crossover and mutation of the paper.
+
+    Args:
+        method: evolution, random, local_search or reinforce.
+        queries: how many different paths are scored.
+        batches: held-out batches per score; None takes all.
+        calibration: training batches from which a path's batch-norm statistics are computed anew
+            (arXiv 1904.00420, section 3.4); 0 normalizes each batch by itself.
+
+    Raises:
+        ConfigError: for another method, and numbers out of range.
+    """
+
+    def __init__(
+        self,
+        method: str = "evolution",
+        queries: int = 100,
+        batches: int | None = None,
+        calibration: int = 8,
+    ) -> None:
+        if method not in WHOLE:
+            raise ConfigError(
+                f"strategy.derivation.method must be one of {', '.join(WHOLE)}, "
+                f"got {method!r}{nearest(str(method), WHOLE)}"
+            )
+        _check_whole("queries", queries, 1)
+        _check_whole("batches", 1 if batches is None else batches, 1)
+        _check_whole("calibration", calibration, 0)
+        self.method, self.queries = method, queries
+        self.batches, self.calibration = batches, calibration
+
+    def check(self, decisions: Mapping[str, Decision]) -> None:
+        """Raise ConfigError where the method cannot make these decisions."""
+        make(self.method, decisions, 0)
+
+    def __call__(self, candidates: Candidates) -> Derived:
+        """The best path scored, the first of equal ones.
+
+        Raises ConfigError if nothing that is proposed keeps to the budget.
+        """
+        score = candidates.scores(self.queries, self.batches, self.calibration)
+        method = make(self.method, candidates.decisions, candidates.seed)
+        known: dict[str, float] = {}
+        best: tuple[float, dict[str, Choice]] | None = None
+        refused, vain = 0, 0
+        while len(known) < self.queries and vain < VAIN:
+            trial = method.propose()
+            choices = candidates.complete(trial.choices)
+            name = json.dumps(choices, sort_keys=True)
+            vain += 1
+            if name not in known:
+                if not candidates.affordable(choices):
+                    refused += 1
+                    continue
+                known[name], vain = score(choices), 0
+                if best is None or known[name] > best[0]:
+                    best = known[name], choices
+            method.observe(trial, known[name])
+        if best is None:
+            raise ConfigError(unaffordable(candidates))
+        return Derived(
+            best[1],
+            self._told(candidates, len(known), refused),
+            {
+                "method": self.method,
+                "queries": len(known),
+                "refused": refused,
+                "score": best[0],
+            },
+        )
+
+    def _told(self, candidates: Candidates, queries: int, refused: int) -> str:
+        sentence = (
+            f"{self.method}: best {candidates.metric} of {queries} paths on held-out data, "
+            "supernet's weights"
+        )
+        if queries < self.queries:
+            sentence += f" ({self.queries} wanted, no others proposed)"
+        limits = candidates.limits()
+        return f"{sentence}; {refused} proposals over {limits} refused" if limits else sentence
+
+
+def _check_whole(name: str, value: object, least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ConfigError(
+            f"strategy.derivation.{name} must be a whole number of at least {least}, got {value!r}"
+        )

@@ -1,0 +1,111 @@
+"""Training of a supernet's weights along single paths (SPOS, arXiv 1904.00420)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nas.batch import Batch
+from nas.errors import ConfigError
+from nas.objectives import Objective
+from nas.policies import Policy, Sample, Uniform
+from nas.strategies.base import Phase
+from nas.strategies.optimizers import load_optimizer
+from nas.supernet import Supernet
+
+
+class SinglePath:
+    """Per batch: one step of the weights on a sampled path; the policy learns nothing.
+
+    What no path of a step uses has no gradient, so that its weights, momentum and decay stand
+    still. The architecture is found afterwards, by the strategy's derivation.
+
+    Args:
+        supernet: its parameters are the weights.
+        policy: hands out k-hot weights, usually ``Uniform``.
+        objective: of which the task's loss is used.
+        weights_optimizer: over ``supernet.parameters()``.
+        fair: per batch as many paths as a decision has candidates, which together take each
+            candidate once; their gradients are added up for one step (FairNAS, arXiv 1907.01845,
+            algorithm 1). False takes one path (SPOS, arXiv 1904.00420, eq. 7).
+        clip: maximal norm of the weights' gradient.
+        autocast: context of every forward (bf16).
+        architecture_optimizer: refused; whoever gives one has a policy that should learn.
+
+    Raises:
+        ConfigError: the policy has parameters, or cannot deal out fair paths.
+    """
+
+    def __init__(
+        self,
+        supernet: Supernet,
+        policy: Policy,
+        objective: Objective,
+        weights_optimizer: torch.optim.Optimizer,
+        *,
+        fair: bool = False,
+        clip: float = 5.0,
+        autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        architecture_optimizer: torch.optim.Optimizer | None = None,
+    ) -> None:
+        given = type(policy).__name__
+        if architecture_optimizer is not None:
+            raise ConfigError(
+                f"nas.strategies.SinglePath moves no architecture parameters and {given} has some; "
+                "use strategy.policy._target_=nas.policies.Uniform"
+            )
+        if fair and not isinstance(policy, Uniform):
+            raise ConfigError(
+                f"strategy.update.fair=true deals out paths of nas.policies.Uniform, got {given}"
+            )
+        self.supernet, self.policy, self.objective = supernet, policy, objective
+        self.weights_optimizer, self.fair, self.clip = weights_optimizer, fair, clip
+        self.autocast = autocast
+        self._weights = list(supernet.parameters())  # a walk over all modules: made once
+
+    def phases(self, epochs: int) -> Sequence[Phase]:
+        """One phase, on the training half alone."""
+        return [Phase("search", epochs, ("weights",), self.weights_step)]
+
+    def weights_step(self, train: Batch) -> Mapping[str, Tensor]:
+        """Move the weights; returns ``loss/weights`` and the task's metrics, means over paths."""
+        self.weights_optimizer.zero_grad(set_to_none=True)
+        found = [self._backward(train, path) for path in self._paths()]
+        nn.utils.clip_grad_norm_(self._weights, self.clip)
+        self.weights_optimizer.step()
+        return {name: torch.stack([each[name] for each in found]).mean() for name in found[0]}
+
+    def _paths(self) -> Sequence[Sample]:
+        if self.fair and isinstance(self.policy, Uniform):
+            return self.policy.fair()
+        with torch.no_grad():
+            return [self.policy().detach()]
+
+    def _backward(self, train: Batch, path: Sample) -> dict[str, Tensor]:
+        """Add the gradients along one path to the weights'."""
+        with self.autocast():
+            output = self.supernet(train.inputs, path.arch)
+        loss = self.objective.task.loss(output, train.targets)
+        torch.autograd.backward(loss)
+        with torch.no_grad():
+            metrics = self.objective.task.metrics(output, train.targets)
+        seen = {f"{name}/weights": v.detach() for name, v in metrics.items() if name != "loss"}
+        return {"loss/weights": loss.detach(), **seen}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights, the policy with its generator, and the optimizer."""
+        return {
+            "supernet": self.supernet.net.state_dict(),
+            "policy": self.policy.state_dict(),
+            "weights_optimizer": self.weights_optimizer.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what ``state_dict`` gave."""
+        self.supernet.net.load_state_dict(state["supernet"])
+        self.policy.load_state_dict(state["policy"])
+        load_optimizer(self.weights_optimizer, state["weights_optimizer"])
