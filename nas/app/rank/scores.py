@@ -13,16 +13,16 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from nas.app.board import Board
+from nas.app.candidates import calibration_batches
 from nas.app.inherit import trained_supernet
 from nas.app.progress import ProgressBars
 from nas.app.session import Session
 from nas.app.stages.retrain import train_one
-from nas.arch import from_genotype
 from nas.build import Parts, data_source
 from nas.console import Task
 from nas.decision import Choice
 from nas.engine.evaluate import evaluate
-from nas.engine.recalibrate import recalibrate
+from nas.engine.path_score import path_of
 from nas.engine.rng import derive_seed
 from nas.engine.signals import Stopper
 from nas.errors import SpaceError
@@ -56,21 +56,18 @@ def inherited(
 ) -> list[float]:
     """The primary metric (n,) on validation of each path of the run's supernet.
 
-    Kept in the session's folder as far as it came, so that a stopped command goes on. Batch
-    normalization is set anew by ``batches`` training batches, if that is not 0.
+    Kept in the session's folder as far as it came, so that a stopped command goes on. Statistics of
+    batch normalization are those of ``batches`` training batches, or of each batch for 0.
     """
     file = session.folder.path / f"supernet-r{batches}.json"
     known: list[float] = read_json(file)["scores"] if file.is_file() else []
     if len(known) >= len(todo):
         return known[: len(todo)]
     parts, supernet = session.parts, trained_supernet(run, session)
-    stream = parts.streams()["weights"]
+    calibration = calibration_batches(parts, batches)
     bar = session.bars.task("supernet", len(todo), len(known))
     for choices in todo[len(known) :]:
-        network = supernet.freeze(from_genotype(supernet.decisions, choices)).to(parts.device)
-        if batches:
-            places = [divmod(step, len(stream)) for step in range(batches)]
-            recalibrate(network, (stream.batch(*place) for place in places))
+        network = path_of(supernet, choices, calibration)
         figures = evaluate(network, parts.data, "validation", parts.task, device=parts.device)
         known.append(figures[parts.task.primary])
         write_json(file, {"scores": known})
