@@ -128,7 +128,7 @@ def loads(text: str | bytes, *, source: str = "genotype") -> GenotypeFile:
     _check_schema(root, source)
     _check_objects(root, source)
     try:
-        file = msgspec.convert(root, GenotypeFile, strict=True)
+        file = msgspec.convert(_ordinary(root), GenotypeFile, strict=True)
     except msgspec.ValidationError as error:
         _explain(source, root, str(error))
     expected = compute_id(file)
@@ -273,6 +273,13 @@ def _check_objects(root: dict[str, Any], source: str) -> None:
                 todo.append((entry, f"{where}.{name}" if where else name, depth + 1))
         elif isinstance(value, list):
             todo += [(entry, where, depth + 1) for entry in value]
+
+
+def _ordinary(value: Any) -> Any:
+    """The same with ordinary dicts, which is all that settings may hold."""
+    if isinstance(value, dict):
+        return {name: _ordinary(entry) for name, entry in value.items()}
+    return [_ordinary(entry) for entry in value] if isinstance(value, list) else value
 
 
 def _explain(source: str, root: Mapping[str, Any], message: str) -> NoReturn:

@@ -79,7 +79,7 @@ def _show(known: Known, line: Look) -> int:
     rows += [("note", note) for note in getattr(space, "notes", ())]
     console.table(rows)
     _say_decisions(told["decisions"])
-    _say_next(known, "size")
+    _say_next(known, "size", space)
     return 0
 
 
@@ -108,7 +108,7 @@ def _size(known: Known, line: Look) -> int:
             ("cost", *next(iter(costs.values()))),
         )
     _say_decisions(decisions)
-    _say_next(known, "check")
+    _say_next(known, "check", parts.space)
     return 0
 
 
@@ -136,7 +136,7 @@ def _check(known: Known, line: Look) -> int:
     if fault:
         raise NasError(f"space {known.name} does not keep the contract: {fault}")
     if not line.json:
-        _say_next(known, "size")
+        _say_next(known, "size", space)
     return 0
 
 
@@ -237,7 +237,15 @@ def _costs(parts: Parts, total: int) -> tuple[dict[str, dict[str, float]], str]:
     return rows, counted
 
 
-def _say_next(known: Known, action: str) -> None:
+def _say_next(known: Known, action: str, space: SearchSpace) -> None:
+    """The next two commands; the default strategy is suggested only where it fits the space."""
+    import torch
+
+    from nas.searchable.partial import takes_partial_channels
+
+    with torch.device("meta"):
+        fits = takes_partial_channels(space.supernet())
+    strategy = () if fits else ("strategy=darts",)
     console.say()
-    search = shlex.join(("nas", "search", *known.words, "preset=smoke"))
+    search = shlex.join(("nas", "search", *known.words, *strategy, "preset=smoke"))
     console.verbatim(f"next  nas space {action} {known.name}\n      {search}")

@@ -64,11 +64,7 @@ def apply_partial_channels(net: nn.Module, k: int) -> list[str]:
     """
     if k < 2:
         raise SpaceError(f"partial channels: one part in k needs k >= 2, got {k}")
-    found = [
-        (name, module)
-        for name, module in net.named_modules()
-        if isinstance(module, MixedOp) and module.channels is not None
-    ]
+    found = _wrappable(net)
     if not found:
         raise SpaceError(
             "partial channels: no mixed operation of this space keeps its channels; "
@@ -86,3 +82,16 @@ def apply_partial_channels(net: nn.Module, k: int) -> list[str]:
         parent = net.get_submodule(parent_name)
         setattr(parent, place, PartialChannels(mixed.resized(mixed.channels // k), k, mixed.stride))
     return [name for name, _ in found]
+
+
+def takes_partial_channels(net: nn.Module) -> bool:
+    """Whether a mixed operation in ``net`` keeps its channels, so that partial channels fit."""
+    return bool(_wrappable(net))
+
+
+def _wrappable(net: nn.Module) -> list[tuple[str, MixedOp]]:
+    return [
+        (name, module)
+        for name, module in net.named_modules()
+        if isinstance(module, MixedOp) and module.channels is not None
+    ]

@@ -147,7 +147,7 @@ def test_an_architecture_is_looked_up(here: Path, capfd: pytest.CaptureFixture[s
     found = json.loads(capfd.readouterr().out)["values"]
     assert [each["seed"] for each in found] == [0, 1, 2]
     for word, said in {
-        "chain:2030x": "layer 5 of 'chain:2030x'",
+        "chain:2030x": "layer5 of 'chain:2030x'",
         "chain:203022": "5 digits",
     }.items():
         assert main(["bench", "query", word]) == 1

@@ -71,7 +71,6 @@ def test_a_preset_sets_widths_and_no_setting_that_shapes_the_decisions() -> None
     assert sorted(own.space) == [
         "_target_",
         "auxiliary",
-        "edge_operations",
         "nodes",
         "operations",
         "stem",
