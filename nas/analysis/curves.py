@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nas.analysis.cells import cell_title
+from nas.analysis.frame import frame
 from nas.analysis.operations import clipped, plain_name, short_label
 from nas.analysis.svg import FONT, color, inline_svg
 
@@ -127,7 +128,8 @@ def line_figure(chart: Chart) -> "Figure":
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     rest = len(chart.lines) - len(shown)
     title = chart.title + (f" ({rest} more lines not drawn)" if rest else "")
-    _frame(axes)
+    axes.set_facecolor("none")
+    frame(axes)
     _title(axes, title)
     axes.set_xlabel("epoch", fontsize=7.5, family=FONT, color=color("muted"), labelpad=2)
     _phases(axes, chart.phases)
@@ -165,7 +167,8 @@ def heat_figure(
     axes.set_yticks([i + 0.5 for i in range(rows)])
     axes.set_yticklabels(names)
     axes.xaxis.tick_top()
-    _frame(axes)
+    axes.set_facecolor("none")
+    frame(axes)
     _title(axes, clipped(title, 80))
     axes.grid(visible=False)
     for spine in axes.spines.values():
@@ -238,18 +241,6 @@ def _phases(axes: "Axes", phases: Iterable[tuple[int, str]]) -> None:
             family=FONT,
             color=color("muted"),
         )
-
-
-def _frame(axes: "Axes") -> None:
-    axes.set_facecolor("none")
-    axes.grid(visible=True, color=color("grid"), linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.tick_params(length=0, labelsize=7.5, labelcolor=color("ink"))
-    for label in [*axes.get_xticklabels(), *axes.get_yticklabels()]:
-        label.set_fontfamily(FONT)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side == "bottom")
-        spine.set_color(color("muted"))
 
 
 def _title(axes: "Axes", title: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nas.analysis.frame import frame
 from nas.analysis.svg import FONT, color
 
 if TYPE_CHECKING:
@@ -44,14 +45,7 @@ def regret_figure(title: str, unit: str, curves: Mapping[str, Curve]) -> Figure:
         axes.plot(queries, curve.mean, color=color(ink), linestyle=style, linewidth=1.4, label=name)
     if all(min(curve.low) > 0 for curve in curves.values()):
         axes.set_yscale("log")
-    axes.grid(visible=True, color=color("grid"), linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.tick_params(length=0, labelsize=7.5, labelcolor=color("ink"))
-    for label in [*axes.get_xticklabels(), *axes.get_yticklabels()]:
-        label.set_fontfamily(FONT)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side == "bottom")
-        spine.set_color(color("muted"))
+    frame(axes)
     small = FontProperties(family=FONT, size=7.5)
     axes.set_xlabel("queries", fontproperties=small, color=color("muted"))
     axes.set_ylabel(unit, fontproperties=small, color=color("muted"))

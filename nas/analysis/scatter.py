@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from nas.analysis.frame import frame
 from nas.analysis.svg import FONT, color
 
 if TYPE_CHECKING:
@@ -21,14 +22,7 @@ def scatter_figure(
     figure = Figure(figsize=(4.4, 3.6))
     axes = figure.add_axes((0.15, 0.13, 0.81, 0.76))
     axes.scatter(x, y, s=14, color=color("line-separable"), alpha=0.75, linewidths=0)
-    axes.grid(visible=True, color=color("grid"), linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.tick_params(length=0, labelsize=7.5, labelcolor=color("ink"))
-    for label in [*axes.get_xticklabels(), *axes.get_yticklabels()]:
-        label.set_fontfamily(FONT)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side in ("bottom", "left"))
-        spine.set_color(color("muted"))
+    frame(axes, ("bottom", "left"))
     small = FontProperties(family=FONT, size=7.5)
     axes.set_xlabel(labels[0], fontproperties=small, color=color("muted"))
     axes.set_ylabel(labels[1], fontproperties=small, color=color("muted"))
