@@ -136,6 +136,8 @@ def _close(folder: RunFolder, scores: Scores, wanted: Settings) -> float:
     main = found[SUPERNET, ALONE]
     console.say(f"result  {sentence(main)}")
     console.say(f"files   {folder.path}/scatter.svg, ranks.csv, rank.json")
+    run = folder.path.parent.parent
+    console.say(f"next    nas rank {run} n={2 * wanted.n} epochs={wanted.epochs} · nas show {run}")
     console.emit_if_wanted(
         jsonable(
             {
