@@ -24,11 +24,17 @@ _LINES = (
 
 @dataclass(frozen=True)
 class Curve:
-    """Mean and band of one method after 1, 2, ... queries."""
+    """Mean and band of one method after ``start``, ``start + 1``, ... queries."""
 
     mean: Sequence[float]
     low: Sequence[float]
     high: Sequence[float]
+    start: int = 1
+
+    @property
+    def queries(self) -> range:
+        """The number of queries at each point."""
+        return range(self.start, self.start + len(self.mean))
 
 
 def regret_figure(title: str, unit: str, curves: Mapping[str, Curve]) -> Figure:
@@ -40,9 +46,9 @@ def regret_figure(title: str, unit: str, curves: Mapping[str, Curve]) -> Figure:
     axes = figure.add_axes((0.11, 0.14, 0.86, 0.74))
     for place, (name, curve) in enumerate(curves.items()):
         ink, style = _LINES[place % len(_LINES)]
-        queries = range(1, len(curve.mean) + 1)
-        axes.fill_between(queries, curve.low, curve.high, color=color(ink), alpha=0.15, linewidth=0)
-        axes.plot(queries, curve.mean, color=color(ink), linestyle=style, linewidth=1.4, label=name)
+        x, tint = curve.queries, color(ink)
+        axes.fill_between(x, curve.low, curve.high, color=tint, alpha=0.15, linewidth=0)
+        axes.plot(x, curve.mean, color=tint, linestyle=style, linewidth=1.4, label=name)
     if all(min(curve.low) > 0 for curve in curves.values()):
         axes.set_yscale("log")
     frame(axes)

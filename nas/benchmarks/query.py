@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nas.benchmarks.errors import QueryError
 from nas.benchmarks.table import Column, Table, Values
@@ -60,9 +61,20 @@ class Series:
         return found
 
     @property
+    def known(self) -> NDArray[np.bool_]:
+        """(architectures,) whether each has its value."""
+        return np.asarray(~np.isnan(self.values).any(0))
+
+    @property
     def complete(self) -> bool:
         """Whether every architecture of the table has its value."""
-        return not np.isnan(self.values).any()
+        return bool(self.known.all())
+
+    @property
+    def best(self) -> float:
+        """The best mean of an architecture that has one."""
+        mean = self.mean[self.known]
+        return float(mean.max() if self.higher_is_better else mean.min())
 
     def of(self, row: int, generator: np.random.Generator) -> float:
         """The value of an architecture under the seed policy.

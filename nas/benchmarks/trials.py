@@ -20,8 +20,9 @@ class Contest:
 
     Attributes:
         table: complete, or no method could propose freely.
-        query: the score that a search sees.
-        report: by what its choice is judged afterwards, without the search seeing it.
+        query: the score that a search sees, of every architecture.
+        report: by what its choice is judged afterwards, without the search seeing it. Where that is
+            known of some architectures only, a search hands over the best of those it asked for.
         budget: of each search.
     """
 
@@ -38,13 +39,16 @@ class Contest:
                 f"table {table.name} holds {len(table)} of {table.space.size:.3g} architectures; "
                 "a search needs a complete one"
             )
-        for series in (select(table, self.query), select(table, self.report)):
-            if not series.complete:
-                known = int((~np.isnan(series.values).any(0)).sum())
-                raise QueryError(
-                    f"table {table.name} has {series.column.text} of {known} of {len(table)} "
-                    "architectures only; choose another"
-                )
+        seen, judge = select(table, self.query), select(table, self.report)
+        if not seen.complete:
+            raise QueryError(
+                f"table {table.name} has {seen.column.text} of {seen.known.sum()} of {len(table)} "
+                "architectures only; choose another score"
+            )
+        if judge.known.sum() < 2:
+            raise QueryError(
+                f"table {table.name} has no {judge.column.text}; choose another report"
+            )
         for name, given in (("strategies", strategies), ("seeds", seeds)):
             twice = {each for each in given if list(given).count(each) > 1}
             if not given or twice:
@@ -74,7 +78,8 @@ class Trajectory:
     """One search: after each paid query the cost so far, and the row of the best seen so far.
 
     ``rows`` are the architectures that were asked for, ``best`` those that the search would have
-    handed over at that moment: of the longest training seen the highest score.
+    handed over at that moment: of the longest training seen the highest score, among those that can
+    be judged; -1 before the first of them.
     """
 
     strategy: str
@@ -90,6 +95,7 @@ def search(contest: Contest, strategy: str, seed: int) -> Trajectory:
     view = CountingView(table, contest.query, contest.budget, seed)
     method = make(strategy, table.space.by_name, seed, contest.rungs())
     sign = 1 if view.series.higher_is_better else -1
+    known = select(table, contest.report).known
     path = Trajectory(strategy, seed)
     top: tuple[float, float] | None = None
     best = -1
@@ -103,7 +109,7 @@ def search(contest: Contest, strategy: str, seed: int) -> Trajectory:
         if not paid:
             continue
         rank = (float(trial.epochs or np.inf), sign * score)
-        if top is None or rank > top:
+        if known[row] and (top is None or rank > top):
             top, best = rank, row
         path.rows.append(row)
         path.best.append(best)
@@ -122,15 +128,21 @@ def searches(
 def judged(series: Series, paths: Sequence[Trajectory], length: int) -> Values:
     """(searches, length) of the value of the best so far; the last one stays to the end.
 
-    Raises QueryError for a search that could not pay for a single query.
+    NaN before the first architecture that can be judged. Raises QueryError for a search that could
+    not pay for a single query, or asked for none that can be judged.
     """
-    values = series.mean
+    values = np.append(series.mean, np.nan)  # of row -1
     found = np.empty((len(paths), length))
     for place, path in enumerate(paths):
         if not path.best:
             raise QueryError(
                 f"the budget does not pay for one query of {path.strategy}, seed {path.seed}; "
                 "give more"
+            )
+        if path.best[-1] < 0:
+            raise QueryError(
+                f"{path.strategy}, seed {path.seed}, asked for no architecture that has a value of "
+                f"{series.column.text}; give a larger budget, or leave report out"
             )
         own = values[path.best[:length]]
         found[place, : len(own)] = own
@@ -140,6 +152,5 @@ def judged(series: Series, paths: Sequence[Trajectory], length: int) -> Values:
 
 def regret(series: Series, values: Values) -> Values:
     """How far values of a series lie from the best of the table; 0 is the best."""
-    mean = series.mean
-    lost: Values = mean.max() - values if series.higher_is_better else values - mean.min()
+    lost: Values = series.best - values if series.higher_is_better else values - series.best
     return lost

@@ -62,9 +62,10 @@ def outcome(setup: Setup, paths: Mapping[str, list[Trajectory]]) -> Outcome:
     values = {name: judged(series, rows, length) for name, rows in paths.items()}
     curves = {}
     for name, found in values.items():
-        lost = regret(series, found)
+        start = int(np.isnan(found).any(0).sum())  # before, some seed has nothing to hand over
+        lost = regret(series, found[:, start:])
         low, high = bootstrap(lost)
-        curves[name] = Curve(lost.mean(0).tolist(), low.tolist(), high.tolist())
+        curves[name] = Curve(lost.mean(0).tolist(), low.tolist(), high.tolist(), start + 1)
     finals = _finals(series, {name: found[:, -1] for name, found in values.items()})
     return Outcome(series, curves, values, finals, correlations(setup))
 
@@ -119,11 +120,11 @@ def sentence(finals: tuple[Final, ...], seeds: int) -> str:
 
 
 def correlations(setup: Setup) -> dict[str, float]:
-    """How the score that the searches see orders the table, against the judging values."""
+    """How the score that the searches see orders what can be judged, against the judging values."""
     table = setup.contest.table
     seen, judge = select(table, setup.contest.query), select(table, setup.contest.report)
-    sign = 1 if judge.higher_is_better else -1
-    score, truth = sign * seen.values[0], sign * judge.mean
+    sign, known = (1 if judge.higher_is_better else -1), judge.known
+    score, truth = sign * seen.values[0][known], sign * judge.mean[known]
     found: dict[str, float] = {}
     if seen.column != judge.column:
         found = {
@@ -140,13 +141,14 @@ def correlations(setup: Setup) -> dict[str, float]:
 
 def record(setup: Setup, found: Outcome) -> dict[str, Any]:
     """The outcome as JSON."""
-    contest, best = setup.contest, found.report.mean
+    contest = setup.contest
     return {
         "table": contest.table.name,
         "score": select(contest.table, contest.query).column.text,
         "policy": contest.query.seed,
         "judged_by": found.report.column.text,
-        "best_of_table": float(best.max() if found.report.higher_is_better else best.min()),
+        "judged_architectures": int(found.report.known.sum()),
+        "best_of_table": found.report.best,
         "queries": contest.budget.queries,
         "seconds": contest.budget.seconds,
         "seeds": list(setup.seeds),

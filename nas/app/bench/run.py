@@ -62,9 +62,15 @@ def notes(made: Setup) -> tuple[str, ...]:
     """What flatters the figures of a contest."""
     contest = made.contest
     seen, judge = select(contest.table, contest.query), select(contest.table, contest.report)
+    found = []
     if seen.column.split == judge.column.split:
-        return ("judged by the split that the searches see: a choice that was lucky looks good",)
-    return ()
+        found.append("judged by the split that the searches see: a lucky choice looks good")
+    if not judge.complete:
+        found.append(
+            f"only {judge.known.sum()} of {len(contest.table)} architectures can be judged: a "
+            "search sees all scores and hands over the best of those among them that it asked for"
+        )
+    return tuple(found)
 
 
 def _paths(made: Setup) -> dict[str, list[Trajectory]]:
@@ -115,8 +121,7 @@ def _write(folder: Path, cfg: DictConfig, found: Outcome, result: dict[str, Any]
 
 def _curves(found: Outcome) -> Iterable[tuple[object, ...]]:
     for name, curve in found.curves.items():
-        rows = zip(curve.mean, curve.low, curve.high, strict=True)
-        for query, values in enumerate(rows, start=1):
+        for query, *values in zip(curve.queries, curve.mean, curve.low, curve.high, strict=True):
             yield (name, query, *(f"{value:.6g}" for value in values))
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from nas.benchmarks import Budget, Query
+from nas.benchmarks import Budget, Column, Query
 from nas.benchmarks.errors import QueryError
 from nas.benchmarks.methods import METHODS, make
 from nas.benchmarks.methods.base import mutate
@@ -132,3 +134,38 @@ def test_random_search_draws_every_choice_equally_often() -> None:
     drawn = [method.propose().choices["layer2"] for _ in range(3000)]
     counts = [drawn.count(letter) for letter in "abc"]
     assert all(abs(count - 1000) < 4 * (1000 * 2 / 3) ** 0.5 for count in counts)
+
+
+def test_a_search_hands_over_the_best_of_what_can_be_judged() -> None:
+    made = table(0.3)
+    judge = made.columns.index(Column("accuracy", "digits", "test", 9, 0))
+    hidden = np.random.default_rng(0).random(len(made)) < 0.8
+    values = made.values.copy()
+    values[judge : judge + 3, hidden] = np.nan  # all three seeds of the judging column
+    score = replace(SCORE, seed=0)
+    partly = Contest(replace(made, values=values), score, JUDGE, Budget(queries=40))
+    partly.check(["random", "evolution"], [0, 1])
+    known = np.flatnonzero(~hidden)
+    assert select(partly.table, JUDGE).best == select(made, JUDGE).mean[known].max()
+    for name in ("random", "evolution"):
+        path = search(partly, name, 5)
+        assert path.rows == search(replace(partly, table=made), name, 5).rows  # it sees all scores
+        seen = select(made, score).mean
+        for end, best in enumerate(path.best, start=1):
+            asked = [row for row in path.rows[:end] if row in known]
+            assert best == (max(asked, key=lambda row: seen[row]) if asked else -1)
+        start = sum(row < 0 for row in path.best)
+        found = judged(select(partly.table, JUDGE), [path], 40)[0]
+        assert np.isnan(found[:start]).all()
+        assert not np.isnan(found[start:]).any()
+
+
+def test_a_search_without_anything_to_hand_over_is_told() -> None:
+    made = table()
+    values = made.values.copy()
+    judge = made.columns.index(Column("accuracy", "digits", "test", 9, 0))
+    values[judge : judge + 3, 2:] = np.nan
+    partly = Contest(replace(made, values=values), SCORE, JUDGE, Budget(queries=1))
+    paths = list(searches(partly, ["random"], range(5)))
+    with pytest.raises(QueryError, match="no architecture that has a value"):
+        judged(select(partly.table, JUDGE), paths, 1)
