@@ -13,9 +13,11 @@ from omegaconf import DictConfig
 from torch import nn
 
 from nas.app.config import data_source as data_source
+from nas.app.config import limits
 from nas.app.config import plain as plain
-from nas.arch import from_genotype
-from nas.costs import Cost
+from nas.arch import Arch, from_genotype
+from nas.budget import Limits
+from nas.costs import Cost, TreeCost
 from nas.data import ArrayData, Augment, Batches
 from nas.data.resident import resident
 from nas.decision import Decision, Genotype
@@ -26,12 +28,12 @@ from nas.engine.rng import derive_seed, seed_everything
 from nas.engine.train import Droppable, DropPathSchedule, Supervised
 from nas.errors import ConfigError
 from nas.instantiate import conforming, factory, instantiate, loaded, target_of
-from nas.objectives import Constraint, Objective
+from nas.objectives import Constraint, Multiplier, Objective, Penalty
 from nas.policies import Policy
 from nas.relaxations import Relaxation
 from nas.schedules import Schedule
 from nas.searchable import apply_partial_channels, set_execution
-from nas.space import SearchSpace, blueprint, decisions_of, name_of
+from nas.space import SearchSpace, blueprint, decisions_of, discretize, name_of
 from nas.strategies import Derivation, Update
 from nas.supernet import Supernet
 from nas.tasks import Task
@@ -106,9 +108,20 @@ class Parts:
         return Supernet(self.blueprint).decisions
 
     def cost_of(self, choices: Genotype) -> dict[str, float]:
-        """Every cost of a genotype's network; exact, since its weights are one-hot."""
-        arch = from_genotype(self.cost_decisions, choices)
-        return {name: round(float(cost(arch)), 6) for name, cost in self.costs.items()}
+        """Every cost of a genotype's network."""
+        known = self.cost_decisions
+        chosen = {
+            name: known[name].positions(choice)[0]
+            for name, choice in choices.items()
+            if name in known
+        }
+
+        def value(cost: Cost) -> float:
+            if isinstance(cost, TreeCost):
+                return cost.exact(chosen)
+            return float(cost(from_genotype(known, choices)))  # of a user's own
+
+        return {name: round(value(cost), 6) for name, cost in self.costs.items()}
 
     @cached_property
     def supernet(self) -> Supernet:
@@ -148,23 +161,33 @@ class Parts:
         return self._make(Relaxation, self.cfg.strategy.relaxation)
 
     @cached_property
-    def objective(self) -> Objective:
-        """Task loss and one constraint per limit of the budget."""
-        limits = {
-            str(name): limit
-            for name, limit in self.cfg.budget.items()
-            if name != "weight" and limit is not None
-        }
-        unknown = sorted(set(limits) - set(self.cfg.cost))
+    def limits(self) -> Limits | None:
+        """The limits of the budget; None where there is none."""
+        maxima = limits(self.cfg)
+        unknown = sorted(set(maxima) - set(self.cfg.cost))
         if unknown:
             raise ConfigError(
                 f"budget.{unknown[0]}: no cost has that name; costs are {', '.join(self.cfg.cost)}"
             )
-        weight = float(self.cfg.budget.weight)
-        constraints = [
-            Constraint(self.costs[name], float(limit), weight) for name, limit in limits.items()
+        return Limits(maxima, self.cost_of) if maxima else None
+
+    @cached_property
+    def objective(self) -> Objective:
+        """Task loss and one constraint per limit of the budget."""
+        maxima = {} if self.limits is None else self.limits.maxima
+        weight, rate = self.cfg.budget.weight, self.cfg.budget.rate
+        constraints: list[Constraint] = [
+            Multiplier(self.costs[name], limit, float(rate))
+            if weight is None
+            else Penalty(self.costs[name], limit, float(weight))
+            for name, limit in maxima.items()
         ]
-        return Objective(self.task, constraints)
+
+        def derived(arch: Arch) -> dict[str, float]:
+            found = self.cost_of(discretize(self.space, arch))
+            return {self.costs[name].name: found[name] for name in maxima}
+
+        return Objective(self.task, constraints, derived)
 
     @property
     def searches(self) -> bool:

@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from nas.arch import Arch, Weights, inclusion, set_probability
 
 Key = tuple[str, str]
+Chosen = Mapping[str, Sequence[int]]
+"""The indices of the candidates that a genotype keeps, by decision; without inactive ones."""
 
 
 class CostNode(Protocol):
@@ -36,6 +38,10 @@ class CostNode(Protocol):
 
     def expect(self, arch: Arch) -> Tensor:
         """The expected cost under ``arch``; scalar, float64, differentiable."""
+        ...
+
+    def exact(self, chosen: Chosen) -> float:
+        """The cost of one genotype: what ``expect`` gives for its one-hot weights."""
         ...
 
     def plus(self, other: CostNode) -> CostNode:
@@ -71,6 +77,10 @@ class Leaf:
         """The value, whatever ``arch``; float64."""
         return torch.tensor(self.value, dtype=torch.float64)
 
+    def exact(self, chosen: Chosen) -> float:
+        """The value."""
+        return self.value
+
     def plus(self, other: CostNode) -> CostNode:
         """One leaf of both values."""
         assert isinstance(other, Leaf)
@@ -98,6 +108,10 @@ class Sum:
         values = [part.expect(arch) for part in self.parts]
         device = next((v.device for v in values if v.device.type != "cpu"), values[0].device)
         return torch.stack([value.to(device) for value in values]).sum()
+
+    def exact(self, chosen: Chosen) -> float:
+        """The sum of the parts' costs."""
+        return sum(part.exact(chosen) for part in self.parts)
 
     def plus(self, other: CostNode) -> CostNode:
         """The sum of all parts, equal keys merged."""
@@ -146,6 +160,10 @@ class Alternatives:
         terms = [row[i] * self._given(i, arch, weights).to(row.device) for i in weights.live]
         return torch.stack(terms).sum()
 
+    def exact(self, chosen: Chosen) -> float:
+        """The cost of the candidate that is kept; 0 where the decision is inactive."""
+        return sum(self.parts[i].exact(chosen) for i in chosen.get(self.name, ()))
+
     def _given(self, i: int, arch: Arch, weights: Weights) -> Tensor:
         part = self.parts[i]
         if self.name in part.names:  # the same decision again: it is known to be i down there
@@ -192,6 +210,13 @@ class Inclusion:
         live = range(len(self.parts)) if weights is None else weights.live
         terms = [kept[i] * self.parts[i].expect(arch).to(kept.device) for i in live]
         return torch.stack(terms).sum()
+
+    def exact(self, chosen: Chosen) -> float:
+        """The costs of the inputs that are kept; their mean share of all where that is not said."""
+        if self.name in chosen:
+            return sum(self.parts[i].exact(chosen) for i in chosen[self.name])
+        share = self.pick / len(self.parts)
+        return share * sum(part.exact(chosen) for part in self.parts)
 
     def _by_sets(self, values: Tensor, arch: Arch) -> Tensor:
         """The same decision again below: each set that may be kept is known to be kept there."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -120,6 +120,20 @@ def _is_candidate(value: object) -> bool:
     if isinstance(value, float):
         return math.isfinite(value)
     return isinstance(value, str | int) and not isinstance(value, bool)
+
+
+def neighbors(decision: Decision, choice: Choice) -> Iterator[Choice]:
+    """The choices with one candidate in the place of another one, which they do not hold yet."""
+    if not isinstance(choice, tuple):
+        yield from (candidate for candidate in decision.candidates if candidate != choice)
+        return
+    rows = decision.positions(choice)
+    for group, row in enumerate(rows):
+        for place in range(len(row)):
+            for index in range(len(decision)):
+                if index not in row:
+                    changed = (*row[:place], index, *row[place + 1 :])
+                    yield decision.choice([*rows[:group], changed, *rows[group + 1 :]])
 
 
 def collect(decisions: Iterable[Decision]) -> dict[str, Decision]:

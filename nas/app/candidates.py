@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 
-from nas.app.effect import limits
 from nas.app.session import Session
 from nas.batch import Batch
 from nas.build import Parts
@@ -32,7 +31,6 @@ class RunCandidates:
 
     def __init__(self, session: Session) -> None:
         self._session, self._parts = session, session.parts
-        self._limits = limits(session.cfg)
         self.decisions: Mapping[str, Decision] = decisions_of(session.parts.space)
         self.seed, self.metric = int(session.cfg.seed), session.parts.task.primary
 
@@ -42,14 +40,12 @@ class RunCandidates:
 
     def affordable(self, choices: Genotype) -> bool:
         """Whether every cost is within its limit."""
-        if not self._limits:
-            return True
-        costs = self._parts.cost_of(choices)
-        return all(costs[name] <= limit for name, limit in self._limits.items())
+        limits = self._parts.limits
+        return limits is None or limits.met(choices)
 
     def limits(self) -> str:
         """The budget as typed."""
-        return ", ".join(f"budget.{name}={limit:g}" for name, limit in self._limits.items())
+        return "" if self._parts.limits is None else self._parts.limits.text
 
     def scores(self, queries: int, batches: int | None, calibration: int) -> Score:
         """Scores of paths by the primary metric; each is on disk before it is used.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
+from nas.app import budgeted
 from nas.app.changed import tell_changed
 from nas.app.extend import last_of
 from nas.app.found import genotype_file
@@ -15,7 +16,6 @@ from nas.app.reopen import saved_config
 from nas.build import Parts
 from nas.errors import NasError
 from nas.genotype import GenotypeFile
-from nas.space import discretize
 from nas.store.folder import RunFolder
 from nas.store.record import Record
 
@@ -42,7 +42,7 @@ class Derived:
 
 
 def derived(folder: RunFolder, plugins: Sequence[str]) -> Derived:
-    """Discretize the probabilities of the policy that the last checkpoint of a search holds.
+    """Derive from the policy that the last checkpoint of a search holds, under the run's budget.
 
     The run is left as it is, and no data is loaded. Raises NasError for a run that is being worked
     on, holds no checkpoint of a search, or whose strategy has a derivation of its own.
@@ -59,7 +59,7 @@ def derived(folder: RunFolder, plugins: Sequence[str]) -> Derived:
         loaded = last_of(folder)
         parts = Parts(cfg, cast("ArrayData", SimpleNamespace(spec=folder.data_spec())))
         parts.update.load_state_dict(loaded.state["update"])
-        choices = discretize(parts.space, parts.policy.probabilities())
+        choices = budgeted.derived(parts).choices
         file = genotype_file(
             parts,
             choices,

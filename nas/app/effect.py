@@ -12,6 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from nas.app.config import limits
 from nas.errors import ConfigError
 from nas.instantiate import loaded, target_of
 from nas.store.settings import covered
@@ -59,7 +60,7 @@ RULES = (
         "no random networks are trained; set trainer.random_networks, or leave it out",
     ),
     Idle(
-        ("budget.weight",),
+        ("budget.weight", "budget.rate"),
         lambda cfg, verb: not limits(cfg),
         "the budget has no limit; set one such as budget.params=2e5, or leave it out",
     ),
@@ -76,18 +77,17 @@ RULES = (
         in_sweeps=False,
     ),
     Idle(
-        ("budget.weight",),
+        ("budget.rate",),
+        lambda cfg, verb: cfg.get("budget", {}).get("weight") is not None,
+        "budget.weight fixes the weight of the limits; leave one of the two out",
+    ),
+    Idle(
+        ("budget.weight", "budget.rate"),
         lambda cfg, verb: verb == "search" and cfg.strategy.get("derivation") is not None,
         "this strategy rejects what is over the budget and weighs no penalty; leave it out",
         in_sweeps=False,
     ),
 )
-
-
-def limits(cfg: DictConfig) -> dict[str, float]:
-    """The limits of the budget that are set, by name of the cost."""
-    found = cfg.get("budget", {}).items()
-    return {str(key): value for key, value in found if key != "weight" and value is not None}
 
 
 def trains(cfg: DictConfig) -> bool:

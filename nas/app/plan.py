@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 
 from nas import console
 from nas.analysis.summary import seconds
+from nas.app.budgeted import outlook
 from nas.app.candidates import path_score
 from nas.app.extend import begun
 from nas.app.naming import chosen
@@ -84,6 +85,7 @@ def plan(cfg: DictConfig, stages: Sequence[str], folder: RunFolder) -> None:
         ("folder", str(HydraConfig.get().runtime.output_dir)),
         ("data", f"{choices['data']}: {_counts(parts)}"),
         ("space", f"{size(parts.space):.2e} genotypes"),
+        *outlook(parts),
     ]
     estimates: dict[str, Estimate] = {}
     todo = stages if _again(cfg) else missing(folder.path, stages)

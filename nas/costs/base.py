@@ -7,7 +7,7 @@ from typing import Protocol
 from torch import Tensor
 
 from nas.arch import Arch
-from nas.cost_tree import CostNode
+from nas.cost_tree import Chosen, CostNode
 
 
 class Cost(Protocol):
@@ -30,3 +30,7 @@ class TreeCost:
     def __call__(self, arch: Arch) -> Tensor:
         """The expected cost in ``unit``; scalar, float64."""
         return self.tree.expect(arch)
+
+    def exact(self, chosen: Chosen) -> float:
+        """The cost of one genotype in ``unit``, without tensors: many can be compared."""
+        return self.tree.exact(chosen)

@@ -102,7 +102,7 @@ class Bilevel:
         ``train`` is used in second order alone.
         """
         parameters = list(self.policy.parameters())
-        seen: dict[str, Tensor] = {}
+        seen = self.objective.adapt(self.policy.probabilities())
         arch = self.policy().arch
         if self.order == 1:
             with without_gradients(self._weights):
@@ -219,6 +219,7 @@ class Bilevel:
             "policy": self.policy.state_dict(),
             "weights_optimizer": self.weights_optimizer.state_dict(),
             "architecture_optimizer": self.architecture_optimizer.state_dict(),
+            "objective": self.objective.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -227,6 +228,7 @@ class Bilevel:
         self.policy.load_state_dict(state["policy"])
         load_optimizer(self.weights_optimizer, state["weights_optimizer"])
         load_optimizer(self.architecture_optimizer, state["architecture_optimizer"])
+        self.objective.load_state_dict(state.get("objective", {}))  # of before there was one
 
 
 @contextmanager

@@ -135,6 +135,8 @@ def test_k_hot_weights_give_the_cost_of_the_genotype(tree: Tree, data: st.DataOb
     genotype: Genotype = {n: drawn[n] if DECISIONS[n].pick > 1 else drawn[n][0] for n in drawn}
     arch = from_genotype(DECISIONS, genotype)
     assert float(build(tree).expect(arch)) == pytest.approx(cost(tree, drawn))
+    chosen = {name: DECISIONS[name].positions(choice)[0] for name, choice in genotype.items()}
+    assert build(tree).exact(chosen) == pytest.approx(cost(tree, drawn))
 
 
 @settings(max_examples=40)

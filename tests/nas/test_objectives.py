@@ -8,7 +8,7 @@ from nas.cost_tree import Alternatives, Leaf
 from nas.costs import TreeCost
 from nas.decision import Decision
 from nas.errors import ConfigError
-from nas.objectives import Constraint, Objective
+from nas.objectives import Objective, Penalty
 from nas.policies import FreeLogits
 from nas.relaxations import Softmax
 from nas.tasks import Classification
@@ -31,13 +31,13 @@ def arch_of(row: list[float]) -> Arch:
     ],
 )
 def test_the_penalty_is_the_relative_excess(row: list[float], expected: float) -> None:
-    assert float(Constraint(COST, 16.0, 3.0).penalty(arch_of(row))) == pytest.approx(expected)
+    assert float(Penalty(COST, 16.0, 3.0).penalty(arch_of(row))) == pytest.approx(expected)
 
 
 def test_the_objective_is_the_task_loss_plus_all_penalties() -> None:
     arch = arch_of([0.0, 0.0, 1.0])
     cross_entropy = F.cross_entropy(LOGITS, TARGETS)
-    constraints = [Constraint(COST, 20.0, 0.5), Constraint(COST, 10.0)]
+    constraints = [Penalty(COST, 20.0, 0.5), Penalty(COST, 10.0)]
     found = Objective(Classification(), constraints)(LOGITS, TARGETS, arch)
     torch.testing.assert_close(found, cross_entropy + 0.5 * (2 - 1) + (4 - 1))
     assert found.dtype == LOGITS.dtype
@@ -47,7 +47,7 @@ def test_the_objective_is_the_task_loss_plus_all_penalties() -> None:
 
 def test_the_gradient_of_the_penalty_reaches_every_logit() -> None:
     policy = FreeLogits({"a": Decision("a", ("x", "y", "z"))}, Softmax())
-    objective = Objective(Classification(), [Constraint(COST, 5.0, 2.0)])
+    objective = Objective(Classification(), [Penalty(COST, 5.0, 2.0)])
     (parameter,) = policy.parameters()
     loss = objective(LOGITS, TARGETS, policy().arch)
     (gradient,) = torch.autograd.grad(loss, parameter)
@@ -60,7 +60,7 @@ def test_the_gradient_of_the_penalty_reaches_every_logit() -> None:
 def test_a_met_constraint_has_no_gradient() -> None:
     row = torch.tensor([[0.2, 0.3, 0.5]], requires_grad=True)
     arch: Arch = {"a": Weights(row, (0, 1, 2))}
-    penalty: Tensor = Constraint(COST, 100.0).penalty(arch)
+    penalty: Tensor = Penalty(COST, 100.0).penalty(arch)
     assert float(torch.autograd.grad(penalty, row)[0].abs().max()) == 0.0
 
 
@@ -69,4 +69,4 @@ def test_a_met_constraint_has_no_gradient() -> None:
 )
 def test_a_limit_and_its_weight_are_above_zero(target: float, weight: float) -> None:
     with pytest.raises(ConfigError, match=r"budget\.macs=.*a limit and its weight must be above 0"):
-        Constraint(COST, target, weight)
+        Penalty(COST, target, weight)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from nas import console
+from nas.app import budgeted
 from nas.app.candidates import RunCandidates
 from nas.app.found import write_genotype
 from nas.app.pictures import draw_cells
 from nas.app.session import Session
 from nas.app.stages.search import ended, search
 from nas.decision import Choice
-from nas.files import write_json
-from nas.space import discretize
+from nas.files import jsonable, write_json
 
 RECORD = "derivation.json"
 
@@ -18,8 +18,9 @@ RECORD = "derivation.json"
 def derive(session: Session) -> None:
     """Find the genotype of a search that has ended; leaves ``plots/*.svg`` and ``genotype.json``.
 
-    By default it is discretized from the last policy. A strategy with a ``derivation`` finds it by
-    that, which also leaves ``derivation.json``, and a row of ``queries.jsonl`` per path scored.
+    By default it is discretized from the last policy, under the budget where there is one. A
+    strategy with a ``derivation`` finds it by that, with a row of ``queries.jsonl`` per path scored.
+    Budget and derivation leave ``derivation.json``.
     """
     parts, folder = session.parts, session.folder
     if parts.searches and not ended(session):
@@ -36,9 +37,19 @@ def derive(session: Session) -> None:
 def _choices(session: Session) -> dict[str, Choice]:
     parts = session.parts
     if parts.derivation is None:
-        return discretize(parts.space, parts.policy.probabilities())
+        return _from_policy(session)
     found = parts.derivation(RunCandidates(session))
     record = {**found.figures, "metric": parts.task.primary, "sentence": found.sentence}
     write_json(session.folder.path / RECORD, record)
     console.say(f"derive  {found.sentence}")
+    return found.choices
+
+
+def _from_policy(session: Session) -> dict[str, Choice]:
+    parts = session.parts
+    found = budgeted.derived(parts)
+    if parts.limits is not None:
+        write_json(session.folder.path / RECORD, jsonable(budgeted.record(parts, found)))
+        tell = console.warn if found.excess > 0 else console.say
+        tell(f"derive  {budgeted.sentence(found)}")
     return found.choices

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 from nas.analysis.summary import compare_sentence
 from nas.analysis.text import summary_of
+from nas.app.config import limits
 from nas.app.found import read_genotype
 from nas.app.pictures import graph_of
 from nas.app.session import Session
@@ -146,10 +147,9 @@ def primary(session: Session, result: Mapping[str, Any]) -> dict[str, float]:
 
 def budget(session: Session, predicted: Mapping[str, float]) -> list[dict[str, Any]]:
     """Every limit beside the derived network's cost."""
-    limits = {k: v for k, v in session.cfg.get("budget", {}).items() if k != "weight" and v}
     return [
         {"name": k, "limit": v, "value": predicted[k], "met": predicted[k] <= v}
-        for k, v in limits.items()
+        for k, v in limits(session.cfg).items()
     ]
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from nas import console
+from nas.app.budgeted import outlook
 from nas.app.extend import extend
 from nas.app.found import write_genotype
 from nas.app.session import Session
@@ -30,6 +31,8 @@ def search(session: Session) -> None:
     A strategy that trains no supernet leaves ``search.json`` alone, whose figures are 0.
     """
     parts, cfg = session.parts, session.cfg
+    if rows := outlook(parts):
+        console.table(rows)
     extend(session)
     if not parts.searches:
         nothing = dict.fromkeys(("seconds", "steps", "epochs", *_SIZES), 0)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from nas.benchmarks.methods.base import Decisions, Trial, draw
-from nas.decision import Choice, Decision
+from nas.decision import Choice, neighbors
 
 
 class LocalSearch:
@@ -57,19 +57,5 @@ class LocalSearch:
         return [
             {**choices, name: other}
             for name, decision in self.decisions.items()
-            for other in _others(decision, choices[name])
+            for other in neighbors(decision, choices[name])
         ]
-
-
-def _others(decision: Decision, choice: Choice) -> Iterator[Choice]:
-    """Choices with one candidate in the place of another one, which it does not hold yet."""
-    if not isinstance(choice, tuple):
-        yield from (candidate for candidate in decision.candidates if candidate != choice)
-        return
-    rows = decision.positions(choice)
-    for group, row in enumerate(rows):
-        for place in range(len(row)):
-            for index in range(len(decision)):
-                if index not in row:
-                    changed = (*row[:place], index, *row[place + 1 :])
-                    yield decision.choice([*rows[:group], changed, *rows[group + 1 :]])

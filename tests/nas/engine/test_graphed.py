@@ -22,7 +22,7 @@ from nas.engine.graphed import AGAIN, WARM, Call, Captured, Graphed, GraphedStep
 from nas.engine.train import Droppable, Supervised
 from nas.errors import ConfigError, NasError
 from nas.kernels import portable_kernels
-from nas.objectives import Constraint, Objective
+from nas.objectives import Objective, Penalty
 from nas.policies import FreeLogits, Uniform
 from nas.relaxations import Gumbel, Relaxation, Softmax
 from nas.schedules import CosineLearningRate
@@ -374,7 +374,7 @@ def masked() -> Bilevel:
 def with_budget() -> Bilevel:
     space = nasbench201()
     cost = Macs(blueprint(space), input_shape=SPEC.input_shape)
-    objective = Objective(Classification(), [Constraint(cost, 1.0)])
+    objective = Objective(Classification(), [Penalty(cost, 1.0)])
     return search(space, device=META, k=1, objective=objective)
 
 

@@ -15,7 +15,7 @@ from nas.batch import Batch
 from nas.dataspec import DataSpec
 from nas.decision import Candidate, Decision
 from nas.errors import ConfigError
-from nas.objectives import Constraint, Objective
+from nas.objectives import Objective, Penalty
 from nas.policies import FreeLogits, Sample
 from nas.relaxations import Gumbel, Softmax
 from nas.searchable import MixedOp, apply_partial_channels
@@ -249,7 +249,7 @@ def test_the_penalties_of_the_budget_reach_the_architecture_alone(order: int) ->
             assert not callable(first)
             return 10 * first.row[0]
 
-    budget = Objective(Classification(), [Constraint(Size(), 1.0, 0.5)])
+    budget = Objective(Classification(), [Penalty(Size(), 1.0, 0.5)])
     update, train, held_out = made(order, objective=budget)
     free, *_ = made(order, supernet=copy.deepcopy(update.supernet))
     free.policy.load_state_dict(update.policy.state_dict())

@@ -1,0 +1,7 @@
+"""Architectures within limits: whether there are any, and the most probable one that a search has."""
+
+from nas.budget.feasible import cheapest
+from nas.budget.limits import Limits
+from nas.budget.within import Within, within
+
+__all__ = ["Limits", "Within", "cheapest", "within"]
