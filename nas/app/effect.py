@@ -54,6 +54,12 @@ RULES = (
         "nas retrain searches nothing; its own settings are trainer.network_* and optim.network*",
     ),
     Idle(
+        (*SEARCH_ONLY, "trainer.random_networks", "preset.random_networks"),
+        lambda cfg, verb: verb == "bench_build",
+        "nas bench build searches nothing and trains n architectures; its own settings are "
+        "trainer.network_* and optim.network*",
+    ),
+    Idle(
         ("trainer.macs_tolerance",),
         lambda cfg, verb: int(cfg.trainer.random_networks) == 0,
         "no random networks are trained; set trainer.random_networks, or leave it out",

@@ -13,7 +13,9 @@ from nas.benchmarks.table import Column, Table, Values
 from nas.errors import nearest
 
 MEAN, RANDOM = "mean", "random"
-HIGHER = {"accuracy"}
+HIGHER = frozenset(
+    ("accuracy", "f1", "label_accuracy", "exact_match", "psnr", "pixel_accuracy", "sample_iou")
+)
 """Metrics of which more is better; of all others less is."""
 
 

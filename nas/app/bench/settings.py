@@ -15,7 +15,7 @@ from nas.benchmarks.registry import load
 from nas.benchmarks.trials import Contest
 from nas.errors import ConfigError, nearest
 
-ACTIONS = ("run", "list", "query", "proxies")
+ACTIONS = ("run", "build", "list", "query", "proxies")
 AUTO = "auto"
 SEEDS, MOST_SEEDS = 20, 10_000
 
