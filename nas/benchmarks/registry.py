@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nas.benchmarks.errors import QueryError
+from nas.benchmarks.own import is_own, own_table
 from nas.benchmarks.readers import chains, darts, devices, nasbench201, nats, scores
 from nas.benchmarks.readers.published import locate
 from nas.benchmarks.store import read_table
@@ -84,18 +85,18 @@ TABLES = {
 
 
 def load(name: str, root: Path) -> Table:
-    """The table of a name, or of the JSON file that `store.write_table` wrote.
+    """The table of a name, or of a JSON file of the user's.
 
     Args:
-        name: one of ``TABLES``, or a path that ends in ``.json``.
+        name: one of ``TABLES``, or a file as `own.own_table` takes it.
         root: the data directory.
 
     Raises:
         QueryError: there is no such table.
-        TableError: a file of it is missing, damaged or altered.
+        TableError: a file of it is missing, damaged, altered or of another form.
     """
-    if name.endswith(".json"):
-        return read_table(Path(name).expanduser())
+    if is_own(name):
+        return own_table(name)
     if name not in TABLES:
         raise QueryError(
             f"unknown table {name!r}; there are {', '.join(TABLES)}, or give the .json file of one "
