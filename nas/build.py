@@ -175,9 +175,9 @@ class Parts:
     def objective(self) -> Objective:
         """Task loss and one constraint per limit of the budget."""
         maxima = {} if self.limits is None else self.limits.maxima
-        weight, rate = self.cfg.budget.weight, self.cfg.budget.rate
+        weight = self.cfg.budget.get("weight")
         constraints: list[Constraint] = [
-            Multiplier(self.costs[name], limit, float(rate))
+            Multiplier(self.costs[name], limit, float(self.cfg.budget.rate))
             if weight is None
             else Penalty(self.costs[name], limit, float(weight))
             for name, limit in maxima.items()

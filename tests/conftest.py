@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import tempfile
@@ -24,6 +25,17 @@ torch.set_num_threads(1)
 # The same examples everywhere, nothing remembered, and no failure because the machine is busy.
 settings.register_profile("nas", derandomize=True, database=None, deadline=None)
 settings.load_profile("nas")
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over what stays to the end: modules and collected tests."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """Give it back: extension modules call what is not collected at the end of a process a leak."""
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)

@@ -34,6 +34,8 @@ _TITLES = {
     "entropy": "entropy of the decisions (nats)",
     "skip": "skip connections in the derived cell",
     "lr": "learning rate",
+    "derived": "cost of the derived architecture / limit",
+    "multiplier": "weight of each limit in the loss",
     "mse": "mean squared error",
     "psnr": "PSNR (dB)",
     "f1": "F1 of a sample's labels",

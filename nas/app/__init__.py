@@ -27,7 +27,7 @@ def run(verb: str, cfg: DictConfig, typed: Sequence[str] = ()) -> float | None:
     from nas.app import verbs
 
     check_granted(cfg.get("plugins", ()), HydraConfig.get().overrides.task)
-    if "stages" in cfg:
+    if "trainer" in cfg:  # it trains, by settings of its own
         check_settings(cfg)
         check_effect(cfg, verb, typed, HydraConfig.get().mode == RunMode.MULTIRUN)
     return verbs.VERBS[verb](cfg)

@@ -1,4 +1,4 @@
-"""A run's budget: whether it can be met, told before anything is trained, and derivation under it."""
+"""A run's budget: whether it can be met, told before training, and derivation under it."""
 
 from __future__ import annotations
 

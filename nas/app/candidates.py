@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from nas.app.session import Session
 from nas.batch import Batch
@@ -23,14 +24,19 @@ QUERIES = "queries.jsonl"
 class RunCandidates:
     """The candidates of a run (`nas.strategies.Candidates`).
 
+    Args:
+        session: the run.
+        scored: where scores are kept; None keeps them in the run's own ``queries.jsonl``.
+
     Attributes:
         decisions: of the space.
         seed: of the run.
         metric: the task's primary one.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, scored: Path | None = None) -> None:
         self._session, self._parts = session, session.parts
+        self._scored = session.folder.path / QUERIES if scored is None else scored
         self.decisions: Mapping[str, Decision] = decisions_of(session.parts.space)
         self.seed, self.metric = int(session.cfg.seed), session.parts.task.primary
 
@@ -52,7 +58,7 @@ class RunCandidates:
 
         The score function raises NasError for a score that is no finite number.
         """
-        file = MetricsFile(self._session.folder.path / QUERIES)
+        file = MetricsFile(self._scored)
         known = {_key(row.get("choices", {})): row.get("score") for row in file.read()}
         bar = self._session.bars.task("derive", queries)
         measure: list[PathScore] = []  # made for the first score that is not known

@@ -6,13 +6,13 @@ with further ``stages``, goes on with.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from omegaconf import DictConfig
 
-from nas.app.config import limits
+from nas.app.config import limits, plain
 from nas.errors import ConfigError
 from nas.instantiate import loaded, target_of
 from nas.store.settings import covered
@@ -33,6 +33,10 @@ SEARCH_ONLY = (
     "preset.queries",
 )
 """What a retraining never reads."""
+SUPERNET_PARTS = ("partial_channels", "edge_weights", "policy", "relaxation", "schedules")
+"""Parts of a strategy that are read where a supernet is trained, and nowhere else."""
+NO_SUPERNET = "this strategy trains no supernet; leave it out, or choose another such as "
+NO_SUPERNET += "strategy=spos"
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,12 @@ RULES = (
         "nas retrain searches nothing; its own settings are trainer.network_* and optim.network*",
     ),
     Idle(
+        (*SEARCH_ONLY, "trainer.random_networks", "preset.random_networks"),
+        lambda cfg, verb: verb == "bench_build",
+        "nas bench build searches nothing and trains n architectures; its own settings are "
+        "trainer.network_* and optim.network*",
+    ),
+    Idle(
         ("trainer.macs_tolerance",),
         lambda cfg, verb: int(cfg.trainer.random_networks) == 0,
         "no random networks are trained; set trainer.random_networks, or leave it out",
@@ -67,7 +77,13 @@ RULES = (
     Idle(
         tuple(key for key in SEARCH_ONLY if key not in ("strategy", "budget")),
         lambda cfg, verb: verb == "search" and not trains(cfg),
-        "this strategy trains no supernet; leave it out, or choose another such as strategy=spos",
+        NO_SUPERNET,
+        in_sweeps=False,
+    ),
+    Idle(
+        tuple(f"strategy.{part}" for part in SUPERNET_PARTS),
+        lambda cfg, verb: verb == "search" and not trains(cfg),
+        NO_SUPERNET,
         in_sweeps=False,
     ),
     Idle(
@@ -98,7 +114,7 @@ def trains(cfg: DictConfig) -> bool:
 def check_effect(cfg: DictConfig, verb: str, typed: Sequence[str], sweep: bool = False) -> None:
     """Raise ConfigError naming a typed setting that would have no effect, and what would."""
     for text in typed:
-        key = text.partition("=")[0].lstrip("+~")
+        key = text.partition("=")[0].lstrip("+~").replace("/", ".")  # additions are of a strategy
         trained = verb == "search" and (sweep or trains(cfg))
         if not trained and key in supernet_arguments(cfg):
             raise ConfigError(f"{key} would have no effect: it shapes the supernet of a search")
@@ -106,6 +122,26 @@ def check_effect(cfg: DictConfig, verb: str, typed: Sequence[str], sweep: bool =
             asked = rule.in_sweeps or not sweep
             if asked and covered(key, rule.keys) and rule.when(cfg, verb):
                 raise ConfigError(f"{key} would have no effect: {rule.why}")
+    if verb == "search" and not sweep:
+        for part, why in unread(cfg):
+            raise ConfigError(f"strategy.{part} would have no effect: {why}")
+
+
+def unread(cfg: DictConfig) -> Iterator[tuple[str, str]]:
+    """Parts of the strategy that are set and that nothing reads, each with the reason.
+
+    However they came: typed, by an addition, or in a file of the user's own.
+    """
+    strategy = plain(cfg)["strategy"]
+    update = strategy.get("update", "")
+    if update is None:
+        yield from ((part, NO_SUPERNET) for part in SUPERNET_PARTS if strategy.get(part))
+    elif isinstance(update, dict) and "_target_" not in update:
+        why = "the update it belongs to is not there (no _target_); leave it out, or choose a "
+        why += "strategy that trains a supernet, such as strategy=spos"
+        yield from ((f"update.{name}", why) for name in update)
+    elif strategy.get("schedules") and strategy.get("relaxation") is None:
+        yield "schedules", "this strategy has no relaxation to change; leave it out"
 
 
 def supernet_arguments(cfg: DictConfig) -> list[str]:

@@ -31,6 +31,9 @@ def name(cfg: DictConfig) -> str:
     """``<experiment>/<space>-<strategy>-s<seed>-<hash6>`` of a composed configuration."""
     choices = chosen(cfg.hydra)
     verb = str(cfg.hydra.job.config_name)
+    if verb == "bench_build":
+        table = f"{choices['space']}-{choices['data']}-s{cfg.seed}-{identity(cfg)}"
+        return f"tables/{_safe(table)}"
     method = str(genotype_id(cfg) if "genotype" in cfg else choices.get("strategy"))
     first = str(choices.get("experiment") or "") or WITHOUT_EXPERIMENT.get(verb, verb)
     first = first if verb == "search" or first == verb else f"{verb}_{first}"

@@ -80,7 +80,7 @@ def plan(cfg: DictConfig, stages: Sequence[str], folder: RunFolder) -> None:
     rows: list[tuple[str, str]] = [
         (
             "plan",
-            f"{cfg.get('genotype') or choices['strategy']} on {choices['space']}",
+            f"{cfg.get('genotype') or choices.get('strategy', 'a table')} on {choices['space']}",
         ),
         ("folder", str(HydraConfig.get().runtime.output_dir)),
         ("data", f"{choices['data']}: {_counts(parts)}"),

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -44,6 +45,7 @@ class Session:
     board: Board
     choices: Mapping[str, str]
     stages: Sequence[str]
+    metrics_file: Path | None = None  # where several stages of a folder may run at once
 
     @property
     def hash(self) -> str:
@@ -63,7 +65,7 @@ class Session:
         self.bars.metric = self.parts.task.primary
         loop = Loop(
             checkpointer,
-            MetricsFile(self.folder.metrics),
+            MetricsFile(self.metrics_file or self.folder.metrics),
             self.stopper,
             [self.bars, self.board],
             float(self.cfg.checkpoint_seconds),

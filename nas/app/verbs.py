@@ -126,6 +126,13 @@ def bench(cfg: DictConfig) -> float | None:
     return run_bench(cfg)
 
 
+def bench_build(cfg: DictConfig) -> float | None:
+    """``nas bench build``: train architectures of a space and write their table."""
+    from nas.app.tabulate import build
+
+    return build(cfg)
+
+
 def rank(cfg: DictConfig) -> float | None:
     """``nas rank RUN``: does its supernet order architectures as training them alone does?"""
     from nas.app.rank import rank as run_rank
@@ -206,5 +213,6 @@ VERBS: Mapping[str, Callable[[DictConfig], float | None]] = {
     "evaluate": evaluate,
     "export": export,
     "bench": bench,
+    "bench_build": bench_build,
     "rank": rank,
 }

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from nas.benchmarks.errors import QueryError
+from nas.benchmarks.nearest import Nearest
 from nas.benchmarks.query import Query, Series, select
 from nas.benchmarks.table import Table
 from nas.decision import Genotype
@@ -48,6 +49,9 @@ class CountingView:
     or, counted in seconds, its epochs times the table's seconds per epoch; more epochs of an
     architecture that was paid for with fewer cost the difference, as training would go on.
 
+    Where scores are known of some architectures of the space only, the nearest one that was not
+    asked for yet answers instead of one that is not there (see `Nearest`).
+
     Args:
         table: the table.
         query: the score; its epochs are the default of ``score``.
@@ -71,15 +75,23 @@ class CountingView:
         self._by_epochs: dict[int | None, Series] = {None: self.series}
         self._seen: dict[tuple[int, int | None], float] = {}
         self._trained: dict[int, int] = {}
+        self._nearest: Nearest | None = None
+        if not (table.complete and self.series.complete):
+            self._nearest = Nearest(table, self.series.known, np.random.default_rng([seed, 2]))
+
+    @property
+    def exact(self) -> bool:
+        """Whether every architecture of the space has a score of its own."""
+        return self._nearest is None
 
     def score(self, choices: Genotype, epochs: int | None = None) -> tuple[float, int, bool]:
-        """The score of an architecture, its row, and whether it was paid for now.
+        """The score of an architecture, the row that answered, and whether it was paid for now.
 
         Raises:
             BudgetSpentError: this query is beyond the budget.
-            QueryError: the table does not hold it.
+            GenotypeError: it lies outside the space.
         """
-        row = self.table.row(choices)
+        row = self._row(choices)
         self.asked += 1
         series = self._by_epochs.get(epochs)
         if series is None:
@@ -92,6 +104,14 @@ class CountingView:
         self._pay(row, series.column.epochs)
         value = self._seen[key] = series.of(row, self._generator)
         return value, row, True
+
+    def _row(self, choices: Genotype) -> int:
+        if self._nearest is None:
+            return self.table.row(choices)
+        row = self._nearest.row(choices)
+        if row is None:
+            raise BudgetSpentError("all that the table knows was asked for")
+        return row
 
     def _series(self, query: Query) -> Series:
         series = select(self.table, query)

@@ -40,6 +40,7 @@ def spearman(one: ArrayLike, other: ArrayLike) -> float:
 def top_kendall(score: ArrayLike, truth: ArrayLike, share: float = 0.2) -> float:
     """Kendall's tau-b over the best ``share`` of architectures by ``truth``; ties at its edge stay.
 
+    NaN where fewer than two are among them.
     Raises ValueError for a share outside (0, 1].
     """
     if not 0 < share <= 1:
@@ -47,6 +48,8 @@ def top_kendall(score: ArrayLike, truth: ArrayLike, share: float = 0.2) -> float
     real = np.asarray(truth, float)
     count = max(1, round(share * len(real)))
     best = real >= np.sort(real)[-count]
+    if best.sum() < 2:
+        return float("nan")
     return kendall(np.asarray(score, float)[best], real[best])
 
 

@@ -13,7 +13,9 @@ from nas.benchmarks.table import Column, Table, Values
 from nas.errors import nearest
 
 MEAN, RANDOM = "mean", "random"
-HIGHER = {"accuracy"}
+HIGHER = frozenset(
+    ("accuracy", "f1", "label_accuracy", "exact_match", "psnr", "pixel_accuracy", "sample_iou")
+)
 """Metrics of which more is better; of all others less is."""
 
 
@@ -37,9 +39,11 @@ class Query:
 class Series:
     """The columns that answer a question, one for each seed.
 
+    Not every architecture need have every seed: what is told of it is of those that it has.
+
     Attributes:
         column: what they share; its ``seed`` is None.
-        values: (seeds, architectures).
+        values: (seeds, architectures), NaN where there is none.
         seeds: of the rows; None for a mean that the source gives.
         policy: ``mean``, ``random``, or the one seed that was asked for.
     """
@@ -56,14 +60,23 @@ class Series:
 
     @property
     def mean(self) -> Values:
-        """(architectures,) means over the seeds."""
-        found: Values = self.values.mean(0)
+        """(architectures,) means over the seeds that each has; NaN without one."""
+        there = ~np.isnan(self.values)
+        total = np.where(there, self.values, 0.0).sum(0)
+        found: Values = np.where(self.known, total / np.maximum(there.sum(0), 1), np.nan)
+        return found
+
+    @property
+    def first(self) -> Values:
+        """(architectures,) the value of the first seed that each has; NaN without one."""
+        rows = (~np.isnan(self.values)).argmax(0)
+        found: Values = self.values[rows, np.arange(self.values.shape[1])]
         return found
 
     @property
     def known(self) -> NDArray[np.bool_]:
         """(architectures,) whether each has its value."""
-        return np.asarray(~np.isnan(self.values).any(0))
+        return np.asarray(~np.isnan(self.values).all(0))
 
     @property
     def complete(self) -> bool:
@@ -81,13 +94,11 @@ class Series:
 
         Raises QueryError where it was not measured.
         """
-        if self.policy == RANDOM:
-            value = float(self.values[int(generator.integers(len(self.values))), row])
-        else:
-            value = float(self.values[:, row].mean())
-        if np.isnan(value):
+        own = self.values[:, row]
+        own = own[~np.isnan(own)]
+        if not len(own):
             raise QueryError(f"this architecture has no value of {self.column.text} in the table")
-        return value
+        return float(own[generator.integers(len(own))] if self.policy == RANDOM else own.mean())
 
 
 def select(table: Table, query: Query) -> Series:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nas.benchmarks.errors import QueryError
-from nas.benchmarks.readers import chains, darts, nasbench201, nats
+from nas.benchmarks.own import is_own, own_table
+from nas.benchmarks.readers import chains, darts, devices, nasbench201, nats, scores
 from nas.benchmarks.readers.published import locate
 from nas.benchmarks.store import read_table
 from nas.benchmarks.table import Table
@@ -51,7 +52,25 @@ TABLES = {
         (nasbench201.FILES[0], nasbench201.LATENCIES),
         nasbench201.latencies,
     ),
+    "nasbench201_pi5": Entry(
+        "their latency and energy on a Raspberry Pi 5",
+        (nasbench201.FILES[0], devices.PI5_FILE),
+        devices.pi5,
+    ),
+    "nasbench201_mcu": Entry(
+        "latency, energy and memory of 35 of them on a microcontroller",
+        (nasbench201.FILES[0], devices.MCU_FILE),
+        devices.mcu,
+    ),
+    "nasbench201_proxies": Entry(
+        "12 zero-cost scores of 725 of them on three data sets",
+        (nasbench201.FILES[0], scores.FILE),
+        scores.proxies,
+    ),
     "nats_six": Entry("complete records of three cells of NATS-Bench", (nats.FILE,), nats.six),
+    "nats_size": Entry(
+        "complete records of three of its networks by channel sizes", (nats.FILE,), nats.sizes
+    ),
     "nas_bench_macro": Entry(
         "6,561 chains on CIFAR-10, 3 seeds", (chains.MACRO_FILE,), chains.macro
     ),
@@ -66,18 +85,18 @@ TABLES = {
 
 
 def load(name: str, root: Path) -> Table:
-    """The table of a name, or of the JSON file that `store.write_table` wrote.
+    """The table of a name, or of a JSON file of the user's.
 
     Args:
-        name: one of ``TABLES``, or a path that ends in ``.json``.
+        name: one of ``TABLES``, or a file as `own.own_table` takes it.
         root: the data directory.
 
     Raises:
         QueryError: there is no such table.
-        TableError: a file of it is missing, damaged or altered.
+        TableError: a file of it is missing, damaged, altered or of another form.
     """
-    if name.endswith(".json"):
-        return read_table(Path(name).expanduser())
+    if is_own(name):
+        return own_table(name)
     if name not in TABLES:
         raise QueryError(
             f"unknown table {name!r}; there are {', '.join(TABLES)}, or give the .json file of one "

@@ -59,8 +59,11 @@ def read_table(path: PathText) -> Table:
     Raises:
         TableError: a file is missing, damaged, or not the one that the JSON was written with.
     """
-    file = Path(path)
-    record = read_json(file)
+    return table_of(read_json(path), Path(path))
+
+
+def table_of(record: Any, file: Path) -> Table:
+    """The table whose JSON file ``file`` holds ``record``; raises as `read_table` does."""
     try:
         if record["schema"] != SCHEMA:
             raise TableError(f"{file} has schema {record['schema']}; this version reads {SCHEMA}")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from nas.benchmarks.budget import Budget, BudgetSpentError, CountingView
 from nas.benchmarks.errors import QueryError
-from nas.benchmarks.methods import make
+from nas.benchmarks.methods import Trial, make
 from nas.benchmarks.query import Query, Series, select
 from nas.benchmarks.table import Table, Values
 
@@ -19,8 +19,8 @@ class Contest:
     """Which searches run on what, and by what they are judged.
 
     Attributes:
-        table: complete, or no method could propose freely.
-        query: the score that a search sees, of every architecture.
+        table: of all architectures of its space, or of some: these answer for their neighbors.
+        query: the score that a search sees.
         report: by what its choice is judged afterwards, without the search seeing it. Where that is
             known of some architectures only, a search hands over the best of those it asked for.
         budget: of each search.
@@ -33,21 +33,13 @@ class Contest:
 
     def check(self, strategies: Sequence[str], seeds: Sequence[int]) -> None:
         """Raise QueryError for what cannot be run: before anything is."""
-        table = self.table
-        if not table.complete:
-            raise QueryError(
-                f"table {table.name} holds {len(table)} of {table.space.size:.3g} architectures; "
-                "a search needs a complete one"
-            )
+        table, most = self.table, self.budget.queries
         seen, judge = select(table, self.query), select(table, self.report)
-        if not seen.complete:
+        both = int((seen.known & judge.known).sum())
+        if both < 2:
             raise QueryError(
-                f"table {table.name} has {seen.column.text} of {seen.known.sum()} of {len(table)} "
-                "architectures only; choose another score"
-            )
-        if judge.known.sum() < 2:
-            raise QueryError(
-                f"table {table.name} has no {judge.column.text}; choose another report"
+                f"table {table.name} has {seen.column.text} and {judge.column.text} of {both} "
+                "architectures; a contest needs both of at least 2"
             )
         for name, given in (("strategies", strategies), ("seeds", seeds)):
             twice = {each for each in given if list(given).count(each) > 1}
@@ -57,6 +49,11 @@ class Contest:
         for name in strategies:
             make(name, table.space.by_name, 0, self.rungs())
         CountingView(table, self.query, self.budget)
+        if most is not None and most >= seen.known.sum():
+            raise QueryError(
+                f"queries={most} would show a search all {seen.known.sum()} architectures that "
+                f"table {table.name} has {seen.column.text} of; give fewer"
+            )
 
     def rungs(self) -> list[int]:
         """The training lengths up to the query's, in order."""
@@ -105,7 +102,7 @@ def search(contest: Contest, strategy: str, seed: int) -> Trajectory:
             score, row, paid = view.score(trial.choices, trial.epochs)
         except BudgetSpentError:
             return path
-        method.observe(trial, sign * score)
+        method.observe(trial if view.exact else _answered(trial, table, row), sign * score)
         if not paid:
             continue
         rank = (float(trial.epochs or np.inf), sign * score)
@@ -114,6 +111,11 @@ def search(contest: Contest, strategy: str, seed: int) -> Trajectory:
         path.rows.append(row)
         path.best.append(best)
         path.seconds.append(view.seconds)
+
+
+def _answered(trial: Trial, table: Table, row: int) -> Trial:
+    """The trial of the row that answered; what that does not take stays as it was proposed."""
+    return replace(trial, choices={**trial.choices, **table.genotype(row)})
 
 
 def searches(

@@ -1,4 +1,4 @@
-"""Architectures within limits: whether there are any, and the most probable one that a search has."""
+"""Architectures within limits: whether there are any, and the one that a policy prefers."""
 
 from nas.budget.feasible import cheapest
 from nas.budget.limits import Limits

@@ -68,8 +68,7 @@ def _dispatch(args: list[str]) -> int:
 
         console.say(f"nas {__version__}")
         return 0
-    verb = _verb(args[0])
-    rest = args[1:]
+    verb, rest = _branch(_verb(args[0]), args[1:])
     if any(word in HELP for word in rest):
         from nas.cli.paths import shipped_folders, typed_folders
 
@@ -89,6 +88,14 @@ def _verb(word: str) -> Verb:
         hint = nearest(word, VERBS) or f"; the verbs are {', '.join(VERBS)}"
         raise ConfigError(f"unknown verb {word!r}{hint}")
     return VERBS[word]
+
+
+def _branch(verb: Verb, rest: list[str]) -> tuple[Verb, list[str]]:
+    """Return the verb of two words that the line begins with, where it is one."""
+    for branch in verb.branches:
+        if rest and rest[0] == branch.name.split()[1]:
+            return branch, rest[1:]
+    return verb, rest
 
 
 def _run(verb: Verb, rest: list[str]) -> int:

@@ -52,11 +52,11 @@ def _list(root: Path, *, json: bool) -> int:
 
 
 def _query(line: Look, root: Path) -> int:
-    from nas.cli.given_genotype import Reader
+    from nas.cli.table_genotype import choices_of
 
     table = load(line.settings.get("table", "chain"), root)
-    given = Reader(table.space.name, line.runs, line.plugins).read(line.word(1))
-    row = table.row(given.choices)
+    choices = choices_of(line, table.space)
+    row = table.row(choices)
     found = [
         {**asdict(column), "value": value}
         for column, value in zip(table.columns, table.values[:, row].tolist(), strict=True)
@@ -65,7 +65,7 @@ def _query(line: Look, root: Path) -> int:
     if not found:
         _refuse(line, table)
     if line.json:
-        console.emit({"table": table.name, "genotype": given.choices, "values": found})
+        console.emit({"table": table.name, "genotype": choices, "values": found})
         return 0
     heads = ("metric", "dataset", "split", "epochs", "seed", "value")
     cells = ([_cell(entry[head]) for head in heads] for entry in found)

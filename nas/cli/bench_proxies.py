@@ -69,6 +69,11 @@ def probing_of(
     from nas.engine.device import set_threads
 
     series = select(table, query)
+    if not known_spaces.buildable(table.space.name, plugins):
+        raise ConfigError(
+            f"table {table.name} is of space {table.space.name!r}, whose networks nas does not "
+            f"have; if it is a module of yours, add plugins=[{table.space.name}]"
+        )
     cfg = known_spaces.find(table.space.name, plugins).settings(*words)
     parts = Parts(cfg, data_source(cfg).load().without("test"))
     set_threads(cfg.threads, parts.data.spec.size)

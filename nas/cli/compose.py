@@ -52,7 +52,7 @@ def composed(line: Line, overrides: Sequence[str], *, hydra: bool = False) -> Di
     """
     found = with_search_path(overrides, line.config_dirs)
     with initialize_config_dir(str(config_dir()), version_base=VERSION_BASE):
-        return compose(line.verb.name, overrides=found, return_hydra_config=hydra)
+        return compose(line.verb.config, overrides=found, return_hydra_config=hydra)
 
 
 def _compose(line: Line, overrides: Sequence[str]) -> DictConfig | None:

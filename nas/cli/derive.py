@@ -22,7 +22,11 @@ def look(line: Look) -> int:
     from nas.app.derived import derived
 
     folder = resolve(line.word(0, "latest"), line.runs)
-    found = derived(folder, line.plugins)
+    console.configure(json=line.json)  # scoring paths shows how far it is
+    try:
+        found = derived(folder, line.plugins)
+    finally:
+        console.configure()
     out = line.settings.get("out", "")
     path = save(Path(out).expanduser(), found.file) if out else None
     cells = _cells(found)
@@ -34,6 +38,7 @@ def look(line: Look) -> int:
                 "of": found.total,
                 "steps": found.steps,
                 "genotype": msgspec.to_builtins(found.file),
+                "derivation": found.sentence or None,
                 "same_as_run": _same(folder, found),
                 "cells": cells,
                 "out": path,
@@ -41,6 +46,7 @@ def look(line: Look) -> int:
         )
         return 0
     rows = [("run", str(folder.path)), ("after", _after(found)), ("id", found.file.id)]
+    rows += [("derivation", found.sentence)] if found.sentence else []
     rows += [(f"predicted {name}", f"{value:,.0f}") for name, value in found.file.predicted.items()]
     same = _same(folder, found)
     if same is not None:

@@ -57,9 +57,10 @@ def main_help() -> None:
     say("usage: nas VERB [key=value ...] [options]")
     say("       nas VERB --help")
     for kind, title in (("run", "verbs that run"), ("look", "verbs that look")):
+        listed = (each for verb in VERBS.values() for each in (verb, *verb.branches))
         say()
         say(title, style="bold")
-        table((f"  {verb.name}", verb.help) for verb in VERBS.values() if verb.kind == kind)
+        table((f"  {verb.name}", verb.help) for verb in listed if verb.kind == kind)
     _examples(VERBS["search"].examples)
     say()
     say(f"nas {__version__}; NAS_DEBUG=1 shows the traceback of an error")
@@ -121,7 +122,7 @@ def _examples(examples: Iterable[tuple[str, str]]) -> None:
 
 def _groups(verb: Verb, folders: Sequence[Path]) -> None:
     found = groups(folders)
-    used = used_groups(folders[0] / f"{verb.name}.yaml") - set(verb.unused)
+    used = used_groups(folders[0] / f"{verb.config}.yaml") - set(verb.unused)
     shown = [group for group in sort_groups(found) if group in used]
     if shown:
         say()
@@ -143,7 +144,7 @@ def _wrapped(words: Sequence[str], indent: str) -> None:
 
 
 def _settings(verb: Verb, folder: Path) -> None:
-    rows = [(f"  {key}", text) for key, text in settings(folder, verb.name).items()]
+    rows = [(f"  {key}", text) for key, text in settings(folder, verb.config).items()]
     if rows:
         say()
         say("settings (key=value)", style="bold")

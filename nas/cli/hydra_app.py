@@ -64,7 +64,7 @@ def _run(line: Line, jobs: Jobs) -> int:
     check_types(line)
     jobs.prepare()
     application = hydra.main(
-        config_path=str(config_dir()), config_name=line.verb.name, version_base=VERSION_BASE
+        config_path=str(config_dir()), config_name=line.verb.config, version_base=VERSION_BASE
     )(jobs.task)
     with jobs.closing(), _hydra_arguments(line, jobs.places):
         try:
@@ -98,7 +98,7 @@ class Jobs:
         if self.line.multirun:
             from nas.app.sweep import Sweep
 
-            self.sweep = Sweep(self.line.verb.name, self.line.overrides)
+            self.sweep = Sweep(self.line.verb.config, self.line.overrides)
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -139,21 +139,21 @@ class Jobs:
     def _run(self, cfg: DictConfig) -> float | None:
         console.configure(quiet=self.line.quiet, json=self.line.json)
         sys.argv = list(self.line.command)  # what a run records as its command
-        return run_job(self.line.verb.name, cfg, self.line.typed, keep=self.keep)
+        return run_job(self.line.verb.config, cfg, self.line.typed, keep=self.keep)
 
     def _run_in_sweep(self, cfg: DictConfig) -> float | None:
         from hydra.core.hydra_config import HydraConfig
 
         assert self.sweep is not None
         job = [str(text) for text in HydraConfig.get().overrides.task]
-        sys.argv = ["nas", self.line.verb.name, *job]  # what repeats this run alone
+        sys.argv = ["nas", *self.line.verb.name.split(), *job]  # what repeats this run alone
         # With --json the sweep prints one document at its end, and its jobs none.
         console.configure(quiet=self.line.quiet)
         aside = redirect_stdout(sys.stderr) if self.line.json else nullcontext()
         try:
             with aside:
                 value = run_job(
-                    self.line.verb.name, cfg, self.line.typed, self.sweep.begin, self.keep
+                    self.line.verb.config, cfg, self.line.typed, self.sweep.begin, self.keep
                 )
         except BaseException as error:
             sentence = self._sentence(error)
@@ -265,7 +265,7 @@ def _hydra_arguments(line: Line, places: Sequence[str]) -> Iterator[None]:
 
 
 def _job_name(line: Line) -> str:
-    return f"hydra.job.name={line.verb.name}"
+    return f"hydra.job.name={line.verb.config}"
 
 
 class _WithoutNoise:

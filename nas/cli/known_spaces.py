@@ -13,7 +13,7 @@ from nas.cli.paths import shipped_folders
 from nas.dataspec import DataSpec
 from nas.errors import ConfigError, GenotypeError, nearest
 from nas.genotype import GenotypeFile
-from nas.plugins import CONFIGS
+from nas.plugins import CONFIGS, packages, top
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -105,6 +105,15 @@ def find(name: str, plugins: Sequence[str] = ()) -> Known:
         f"no space {name!r}: it is neither one of {', '.join(names)}, nor {_file(own, name)} or "
         f"{name}.py in this folder; a class is written my_lab.space.Mine{nearest(name, names)}"
     )
+
+
+def buildable(name: str, plugins: Sequence[str] = ()) -> bool:
+    """Whether a name that a file gave, not the user, may be built.
+
+    That is one of the shipped spaces, or of the modules that the user allowed.
+    """
+    shipped = any(_file(folder, name).is_file() for folder in shipped_folders())
+    return shipped or top(name) in packages(plugins)
 
 
 @dataclass(frozen=True)

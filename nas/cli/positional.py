@@ -121,7 +121,7 @@ def parse(verb: Verb, args: list[str]) -> Line:
         settings = _with_own_classes(Line(verb, tuple(options), tuple(settings)))
     if "--plan" in switches and not verb.plans:
         raise ConfigError(
-            f"nas {verb.name} has no plan; --plan goes with search, retrain and bench"
+            f"nas {verb.name} has no plan; --plan goes with search, retrain, bench and bench build"
         )
     if "--plan" in switches:
         settings += ["mode=plan", "hydra.output_subdir=null"]
@@ -131,7 +131,7 @@ def parse(verb: Verb, args: list[str]) -> Line:
         tuple(settings),
         json="--json" in switches,
         quiet="--quiet" in switches,
-        command=("nas", verb.name, *args),
+        command=("nas", *verb.name.split(), *args),
         typed=typed,
     )
 

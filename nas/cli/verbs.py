@@ -19,7 +19,7 @@ class Verb:
     ``words[1]`` words and the ``settings`` (name, explanation); its function is ``look`` of
     ``nas.cli.<module>``, which is named like the verb where it is not given. A run verb whose first
     word is one of ``looks`` is a look verb for that line. ``latex`` says whether ``--latex`` prints
-    its table for a paper.
+    its table for a paper. ``branches`` are run verbs of two words, the first of which is this name.
     """
 
     name: str
@@ -34,6 +34,12 @@ class Verb:
     module: str = ""
     looks: tuple[str, ...] = ()
     latex: bool = False
+    branches: tuple[Verb, ...] = ()
+
+    @property
+    def config(self) -> str:
+        """Return the name of a run verb's config file."""
+        return self.name.replace(" ", "_")
 
     @property
     def usage(self) -> str:
@@ -44,6 +50,18 @@ class Verb:
         tail = " [key=value ...] [options]" if self.kind == "run" else " [options]"
         return f"nas {self.name}{word}{tail}"
 
+
+_BUILD = Verb(
+    "bench build",
+    "run",
+    "train architectures of a space alone, and write the table that nas bench run takes",
+    (
+        ("nas bench build n=20 seeds=2", "20 chains on digits, each trained twice"),
+        ("nas bench build space=nasbench201 data=cifar10 n=50", "50 cells on color images"),
+        ("nas bench build n=100 jobs=2 --plan", "how long that would take in one process"),
+    ),
+    plans=True,
+)
 
 _LISTED = (
     Verb(
@@ -133,6 +151,7 @@ _LISTED = (
             ("seed", "of architectures, batch and weights of proxies (0)"),
         ),
         looks=("list", "query", "proxies"),
+        branches=(_BUILD,),
     ),
     Verb(
         "ls",

@@ -22,12 +22,15 @@ RUNTIME_KEYS = frozenset(
         "debug",
         "device",
         "fresh",
+        "jobs",
         "logger",
         "memory",
         "mode",
+        "n",  # of a table, which grows in its folder; so with seeds
         "plugins",
         "resume",
         "runs",
+        "seeds",
         "stages",
         "threads",
     }

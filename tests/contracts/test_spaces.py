@@ -78,7 +78,7 @@ GOOD: dict[str, Callable[[], SearchSpace]] = {
     "chain-1d-image": lambda: ChainSpace(DataSpec((2, 13), "image", 1), 2, 4),
     "macro_chain": lambda: MacroChainSpace(IMAGES, 2, 2, 4),
     "macro_chain-1d-dense": lambda: MacroChainSpace(DataSpec((2, 13), "dense", 3), 2, 4, 4),
-    "mobile": lambda: MobileSpace(IMAGES, 2, 2, last_channels=4),
+    "mobile": lambda: MobileSpace(IMAGES, 2, 2, last_channels=4, **STAGES),
     "mobile-1d-shuffle": lambda: MobileSpace(
         DataSpec((2, 16), "multi-label", 3), 2, 4, block="shuffle", last_channels=4, **STAGES
     ),
@@ -99,8 +99,16 @@ def test_good_spaces_pass(make: Callable[[], SearchSpace]) -> None:
 
 
 @pytest.mark.slow
-def test_darts_of_full_depth_passes() -> None:
-    check_space(DartsSpace(IMAGES, **SMALL))
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: DartsSpace(IMAGES, **SMALL),
+        lambda: MobileSpace(IMAGES, 2, 2, last_channels=4),
+    ],
+    ids=["darts", "mobile"],
+)
+def test_spaces_of_full_depth_pass(make: Callable[[], SearchSpace]) -> None:
+    check_space(make())
 
 
 BROKEN: dict[str, tuple[Callable[[], SearchSpace], str]] = {

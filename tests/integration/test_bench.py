@@ -112,7 +112,7 @@ def test_a_plan_writes_nothing(bench: Bench, here: Path) -> None:
         (["split=test"], "test figures are not handed out during a search"),
         (["metric=psnr"], "has no metric 'psnr'; it has accuracy, parameters"),
         (["seconds=abc"], "seconds must be a number or null, got 'abc'"),
-        (["action=rnu"], "there is no nas bench rnu; there are run, list, query"),
+        (["action=rnu"], "there is no nas bench rnu; there are run, build, list, query"),
         (["epochs=0"], "epochs must be at least 1, got 0"),
         (["table=nasbench201"], "there is no nb201_architectures.csv.gz"),
         (["table=mine"], "unknown table 'mine'"),

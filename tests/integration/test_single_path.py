@@ -84,10 +84,12 @@ def test_nothing_is_searched_at_random_and_the_report_says_so(
     assert main(["search", "strategy=random", *LINE, "seed=1", "--plan"]) == 0
     assert "nothing is trained to find an architecture" in capsys.readouterr().out
     assert main(["derive", str(run.path)]) == 1
-    assert "does not derive from a checkpoint" in " ".join(capsys.readouterr().err.split())
+    assert "trains no supernet, so that there is no checkpoint to derive from" in " ".join(
+        capsys.readouterr().err.split()
+    )
 
 
-def test_a_killed_derivation_goes_on_and_ends_equal() -> None:
+def test_a_killed_derivation_goes_on_and_ends_equal(capsys: pytest.CaptureFixture[str]) -> None:
     run = searched(*SEARCH)
     whole = {name: (run.path / name).read_text() for name in (QUERIES, "derivation.json")}
     genotype = read(run.genotype)
@@ -102,6 +104,15 @@ def test_a_killed_derivation_goes_on_and_ends_equal() -> None:
     assert read(run.genotype) == genotype
     # Derivation leaves the supernet as the search left it.
     assert {p: p.read_bytes() for p in run.checkpoints("search").iterdir()} == checkpoints
+    # ``nas derive`` scores anew, whatever the run keeps, and changes nothing of it.
+    (run.path / QUERIES).write_text("")
+    capsys.readouterr()
+    assert main(["derive", str(run.path), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["same_as_run"]
+    assert told["genotype"]["choices"] == genotype["choices"]
+    assert told["derivation"] == json.loads(whole["derivation.json"])["sentence"]
+    assert (run.path / QUERIES).read_text() == ""
     # Execution is a matter of mixed operations: paths are plain in any case.
     others = [word for word in SEARCH if not word.startswith("execution")]
     fused = searched(*others, "execution=fused")

@@ -124,7 +124,7 @@ def correlations(setup: Setup) -> dict[str, float]:
     table = setup.contest.table
     seen, judge = select(table, setup.contest.query), select(table, setup.contest.report)
     sign, known = (1 if judge.higher_is_better else -1), judge.known
-    score, truth = sign * seen.values[0][known], sign * judge.mean[known]
+    score, truth = sign * seen.first[known], sign * judge.mean[known]
     found: dict[str, float] = {}
     if seen.column != judge.column:
         found = {
@@ -133,10 +133,19 @@ def correlations(setup: Setup) -> dict[str, float]:
             "kendall_top20": top_kendall(score, truth),
             f"precision_at_{TOP}": precision_at(score, truth, min(TOP, len(truth))),
         }
-    if len(seen.values) > 1:
-        pairs = combinations(sign * seen.values, 2)
-        found["kendall_between_seeds"] = fmean(kendall(a, b) for a, b in pairs)
+    if taus := _between_seeds(seen):
+        found["kendall_between_seeds"] = fmean(taus)
     return {name: float(value) for name, value in found.items() if np.isfinite(value)}
+
+
+def _between_seeds(series: Series) -> list[float]:
+    """Kendall's tau of every two seeds over the architectures that have both."""
+    found = []
+    for one, other in combinations(series.values, 2):
+        both = ~(np.isnan(one) | np.isnan(other))
+        if both.sum() > 1:
+            found.append(kendall(one[both], other[both]))
+    return found
 
 
 def record(setup: Setup, found: Outcome) -> dict[str, Any]:

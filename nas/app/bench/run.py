@@ -65,6 +65,12 @@ def notes(made: Setup) -> tuple[str, ...]:
     found = []
     if seen.column.split == judge.column.split:
         found.append("judged by the split that the searches see: a lucky choice looks good")
+    table = contest.table
+    if not (table.complete and seen.complete):
+        found.append(
+            f"{seen.known.sum()} of {table.space.size:.3g} architectures have a score: for others "
+            "the nearest one answers that was not asked for yet"
+        )
     if not judge.complete:
         found.append(
             f"only {judge.known.sum()} of {len(contest.table)} architectures can be judged: a "

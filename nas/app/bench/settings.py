@@ -9,13 +9,14 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig
 
+from nas.app.bench.searchable import check_searchable
 from nas.benchmarks import Budget, Query, Table
 from nas.benchmarks.query import MEAN, RANDOM, select
 from nas.benchmarks.registry import load
 from nas.benchmarks.trials import Contest
 from nas.errors import ConfigError, nearest
 
-ACTIONS = ("run", "list", "query", "proxies")
+ACTIONS = ("run", "build", "list", "query", "proxies")
 AUTO = "auto"
 SEEDS, MOST_SEEDS = 20, 10_000
 
@@ -48,6 +49,7 @@ def setup(cfg: DictConfig) -> Setup:
     budget = Budget(queries, seconds)
     seeds = _seeds(cfg.seeds)
     table = load(str(cfg.table), Path(str(cfg.root)).expanduser())
+    check_searchable(table, str(cfg.metric))
     query = _query(table, cfg)
     contest = Contest(table, query, _report(table, query, str(cfg.report)), budget)
     strategies = tuple(map(str, cfg.strategies))

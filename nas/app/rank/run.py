@@ -8,18 +8,21 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
+import torch
 from omegaconf import DictConfig
 
 from nas import console
 from nas.analysis.scatter import scatter_figure
 from nas.analysis.svg import svg_bytes
+from nas.app.alone import Choices, drawn
 from nas.app.progress import ProgressBars
-from nas.app.rank.scores import Choices, alone, drawn, inherited
+from nas.app.rank.scores import alone, inherited
 from nas.app.rank.settings import Published, Settings, published, settings
 from nas.app.reopen import move_data, reopen, saved_config
 from nas.app.session import Session
 from nas.benchmarks.agreement import Agreement, agreement
 from nas.decision import Decision
+from nas.engine.rng import derive_seed
 from nas.errors import ConfigError
 from nas.files import jsonable, write_atomic, write_json
 from nas.space import decisions_of
@@ -55,12 +58,14 @@ def rank(cfg: DictConfig) -> float | None:
     wanted = settings(cfg, saved)
     saved.device = cfg.device
     saved.trainer.network_epochs = wanted.epochs
+    saved.init = "scratch"  # weights of the supernet would not be a judgement of their own
     move_data(saved, cfg.get("data", {}))
     with reopen(saved, run) as session:
         parts = session.parts
         decisions = decisions_of(parts.space)
         table = published(cfg, decisions)
-        todo = drawn(parts.space, wanted.n, wanted.seed)
+        generator = torch.Generator().manual_seed(derive_seed(wanted.seed, "rank"))
+        todo = drawn(parts.space, wanted.n, generator)
         console.table(_plan(run, wanted, table))
         folder = RunFolder(run.path / "rank" / f"e{wanted.epochs}-s{wanted.seed}-{run.hash}")
         inside = _inside(session, folder)

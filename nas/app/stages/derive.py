@@ -19,8 +19,8 @@ def derive(session: Session) -> None:
     """Find the genotype of a search that has ended; leaves ``plots/*.svg`` and ``genotype.json``.
 
     By default it is discretized from the last policy, under the budget where there is one. A
-    strategy with a ``derivation`` finds it by that, with a row of ``queries.jsonl`` per path scored.
-    Budget and derivation leave ``derivation.json``.
+    strategy with a ``derivation`` finds it by that, with a row of ``queries.jsonl`` per path
+    scored. Budget and derivation leave ``derivation.json``.
     """
     parts, folder = session.parts, session.folder
     if parts.searches and not ended(session):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from nas import console
 from nas.app.found import read_genotype, write_genotype
@@ -14,7 +16,7 @@ from nas.app.session import Session
 from nas.costs import count_macs, count_parameters
 from nas.decision import Choice
 from nas.engine.evaluate import evaluate
-from nas.engine.loop import Job
+from nas.engine.loop import Job, Observer
 from nas.engine.rng import derive_seed, seed_everything
 from nas.export.weights import save_weights
 from nas.files import read_json, write_json
@@ -64,7 +66,13 @@ def random_peers(session: Session, found: Mapping[str, Choice]) -> dict[str, dic
     return {f"random-{i}": c for i, c in enumerate([*equal, *nearest][:wanted])}
 
 
-def train_one(session: Session, name: str, choices: Mapping[str, Choice]) -> Mapping[str, Any]:
+Watch = Callable[[nn.Module, Path], Observer]
+"""From a network about to be trained, and its folder, to what looks at it after every epoch."""
+
+
+def train_one(
+    session: Session, name: str, choices: Mapping[str, Choice], watch: Watch | None = None
+) -> Mapping[str, Any]:
     """Train one genotype's network; leaves its weights, genotype and figures."""
     parts, folder = session.parts, session.folder.retrain(name)
     if (folder / "result.json").is_file():
@@ -73,7 +81,7 @@ def train_one(session: Session, name: str, choices: Mapping[str, Choice]) -> Map
     # The same initial random numbers for every network: retrained alike.
     seed_everything(session.cfg.seed, "network")
     network = parts.space.network(choices)
-    if session.cfg.init == "inherit":
+    if session.cfg.get("init") == "inherit":
         inherit(session, network, choices)
     job = parts.retraining(network)
     if job.ungraphed:
@@ -86,6 +94,7 @@ def train_one(session: Session, name: str, choices: Mapping[str, Choice]) -> Map
             streams=job.streams,
             schedules=job.schedules,
             seed=session.cfg.seed,
+            **({} if watch is None else {"observe": watch(network, folder)}),
         )
     )
     validation = evaluate(network, parts.samples, "validation", parts.task, device=parts.device)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from nas.benchmarks.errors import QueryError
 from nas.benchmarks.methods.base import Decisions, Trial
+from nas.decision import Choice
 
 
 class Reinforce:
@@ -54,15 +55,18 @@ class Reinforce:
         self.first, self.second = np.zeros(shape), np.zeros(shape)
         self.steps = 0
         self.baseline: float | None = None
-        self.drawn = np.zeros(len(self.sizes), dtype=np.int64)
+        self.place_of: list[dict[Choice, int]] = [
+            {name: place for place, name in enumerate(decision.candidates)}
+            for decision in decisions.values()
+        ]
 
     def propose(self) -> Trial:
         """A sample of the policy."""
         below = (
             np.cumsum(self.probabilities(), 1) <= self.generator.random(len(self.sizes))[:, None]
         )
-        self.drawn = np.minimum(below.sum(1), self.sizes - 1)
-        chosen = zip(self.decisions.items(), self.drawn.tolist(), strict=True)
+        drawn = np.minimum(below.sum(1), self.sizes - 1)
+        chosen = zip(self.decisions.items(), drawn.tolist(), strict=True)
         return Trial({name: decision.candidates[place] for (name, decision), place in chosen})
 
     def probabilities(self) -> NDArray[np.float64]:
@@ -72,12 +76,14 @@ class Reinforce:
         return found
 
     def observe(self, trial: Trial, score: float) -> None:
-        """One step of Adam along the gradient of the sample that was proposed last."""
+        """One step of Adam along the gradient of the trial's log probability."""
         reward = self.scale * score
         before = reward if self.baseline is None else self.baseline
         self.baseline = self.momentum * before + (1 - self.momentum) * reward
         gradient = -self.probabilities()
-        gradient[np.arange(len(self.drawn)), self.drawn] += 1
+        named = zip(self.decisions, self.place_of, strict=True)
+        drawn = [place_of[trial.choices[name]] for name, place_of in named]
+        gradient[np.arange(len(drawn)), drawn] += 1
         gradient *= reward - before
         self.steps += 1
         self.first = 0.9 * self.first + 0.1 * gradient

@@ -56,12 +56,17 @@ def nasbench201(root: Path) -> Table:
 
 def latencies(root: Path) -> Table:
     """Latencies of all cells in ms by device and batch size; raises TableError as above."""
-    head, lines = published.lines_of(root, FILES[0])
-    codes = codes_of([line.split(",")[head.index("arch")] for line in lines])
+    codes = cells(root)
     titles, numbers = published.numbers_of(root, LATENCIES)
     columns = tuple(Column("latency_ms", device) for device in titles[1:])
     values = np.stack([spread(numbers, place, len(codes)) for place in range(1, len(titles))])
     return Table("nasbench201_latency", SPACE, codes, columns, values)
+
+
+def cells(root: Path) -> Codes:
+    """Codes (15,625, edges) of all cells by the number of the architecture; raises as above."""
+    head, lines = published.lines_of(root, FILES[0])
+    return codes_of([line.split(",")[head.index("arch")] for line in lines])
 
 
 def spread(numbers: NDArray[np.float64], column: int, count: int) -> NDArray[np.float64]:
@@ -82,3 +87,9 @@ def codes_of(texts: list[str]) -> Codes:
         for text in texts
     ]
     return published.coded(rows)
+
+
+def text_of(row: tuple[int, ...]) -> str:
+    """The string of a row of codes, which `codes_of` reads."""
+    parts = [f"{OPERATIONS[code]}~{source}" for code, (source, _) in zip(row, EDGES, strict=True)]
+    return "+".join(f"|{'|'.join(parts[first:last])}|" for first, last in ((0, 1), (1, 3), (3, 6)))

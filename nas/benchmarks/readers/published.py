@@ -50,6 +50,14 @@ KNOWN = {
         "af0cd0b94b58170982ba4156b9b84a70fe8910da684d1ca9475e56312348f8df",
         938387,
     ),
+    "nb201_mcu_sample35.csv": (
+        "35a6c44bb68e8159cb413e01c4d4b1f4d28bb8824873a230b4fba7e5263edd69",
+        1321,
+    ),
+    "nb201_pi5_onnx_dev.csv.gz": (
+        "3110cd7a9eb097188443aa5b0e6aa3ddb457c9e612f5db9b8f23f656eeb26deb",
+        113463,
+    ),
     "nb201_zero_cost_proxies.csv.gz": (
         "465ed5985dd82466b7091213ef075b62dc7b907378302490a62da7176051ef69",
         98698,

@@ -96,7 +96,7 @@ def test_reinforce_steps_along_the_gradient_of_its_sample() -> None:
     assert (method.logits == 0).all()  # the first reward is its own baseline
     before = method.probabilities()
     trial = method.propose()
-    drawn = method.drawn.copy()
+    drawn = [DECISIONS[name].position(choice) for name, choice in trial.choices.items()]
     method.observe(trial, 80.0)
     rows = np.arange(len(drawn))
     assert (method.probabilities()[rows, drawn] > before[rows, drawn]).all()

@@ -86,6 +86,55 @@ def test_nats_records_keep_every_run(data_dir: Path) -> None:
     assert series.mean[0] == pytest.approx(known[0], abs=1e-3)
 
 
+@pytest.mark.data
+def test_channel_sizes_are_a_space_of_their_own(data_dir: Path) -> None:
+    table = load("nats_size", data_dir)
+    assert table.space.size == 8**5
+    assert list(table.genotype(2).values()) == [8, 8, 40, 32, 40]
+    series = select(table, Query("accuracy", "cifar100", "test", 90))
+    assert series.mean.tolist() == [32.3, 53.68, 62.7]
+
+
+@pytest.mark.data
+def test_devices_have_their_published_figures(data_dir: Path) -> None:
+    table = load("nasbench201_pi5", data_dir)
+    assert table.complete
+    latency = select(table, Query("latency_ms")).mean
+    energy = select(table, Query("energy_mJ")).mean
+    assert (latency[3], energy[3]) == (1.21992, 1.78876)
+    macs = select(load("nasbench201", data_dir), Query("macs", "cifar100")).mean
+    assert spearman(latency, energy) == pytest.approx(0.977, abs=1e-3)
+    assert spearman(latency, macs) == pytest.approx(0.790, abs=1e-3)
+    board = load("nasbench201_mcu", data_dir)
+    assert (len(board), board.metrics()[2:]) == (35, ("int8_model_KiB", "arena_KiB"))
+    found = {metric: select(board, Query(metric)).mean for metric in board.metrics()}
+    assert found["latency_ms"][1] == pytest.approx(6409.713)
+    assert found["energy_mJ"][1] == 75.9973
+    cell = load("nasbench201", data_dir).genotype(2)  # the source has no cell 1
+    assert board.row(cell) == 1
+    assert spearman(found["latency_ms"], found["energy_mJ"]) > 0.99
+
+
+@pytest.mark.data
+def test_published_scores_are_of_the_cells_they_name(data_dir: Path) -> None:
+    table = load("nasbench201_proxies", data_dir)
+    known = load("nasbench201", data_dir)
+    assert (len(table), len(table.metrics())) == (725, 13)
+    rows = [known.row(table.genotype(row)) for row in range(len(table))]
+    for dataset, rho in {"cifar10": 0.800, "cifar100": 0.816}.items():
+        sizes = select(table, Query("nb201_params_M", dataset)).mean * 1e6
+        # Published with six digits.
+        own = select(known, Query("parameters", dataset)).mean[rows]
+        assert sizes == pytest.approx(own, rel=1e-5)
+        scores = select(table, Query("nb201_nwot", dataset)).mean
+        seen = select(table, Query("accuracy", dataset)).mean
+        there = np.isfinite(scores) & np.isfinite(seen)
+        # The published rho is over all 725 cells, of which 72 have their accuracy here.
+        assert spearman(scores[there], seen[there]) == pytest.approx(rho, abs=0.1)
+    assert int(select(table, Query("accuracy", "cifar10")).known.sum()) == 72
+    assert int(select(table, Query("nb201_jacov", "ImageNet16-120")).known.sum()) == 724
+
+
 def test_records_of_another_form_are_refused() -> None:
     with pytest.raises(TableError, match="mine holds no NATS-Bench records"):
         from_records({"tss": {"0": {"runs": 3}}}, "mine")

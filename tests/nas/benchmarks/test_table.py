@@ -59,6 +59,26 @@ def test_seeds_are_averaged_drawn_or_named() -> None:
     assert drawn == set(own)
 
 
+def test_an_architecture_without_a_seed_is_told_by_those_it_has() -> None:
+    made = table()
+    values = made.values.copy()
+    series = select(made, Query(split="validation", epochs=9))
+    rows = [made.columns.index(replace(series.column, seed=seed)) for seed in (0, 1, 2)]
+    values[rows[:2], 5] = np.nan
+    values[rows, 6] = np.nan
+    part = replace(made, values=values)
+    found = select(part, Query(split="validation", epochs=9))
+    assert found.mean[5] == found.first[5] == made.values[rows[2], 5]
+    assert found.mean[7] == series.mean[7]
+    assert found.first[7] == made.values[rows[0], 7]
+    assert np.flatnonzero(~found.known).tolist() == [6]
+    assert np.isnan(found.mean[6])
+    drawn = select(part, Query(split="validation", epochs=9, seed="random"))
+    assert {drawn.of(5, np.random.default_rng(seed)) for seed in range(9)} == {found.mean[5]}
+    with pytest.raises(QueryError, match="has no value of"):
+        drawn.of(6, np.random.default_rng(0))
+
+
 @pytest.mark.parametrize(
     ("query", "said"),
     [

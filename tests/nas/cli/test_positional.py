@@ -85,7 +85,7 @@ def test_an_existing_path_with_an_equals_sign_is_a_word(checkout: Path) -> None:
         ("search =3", "unexpected '=3'; settings are written key=value"),
         (
             "export latest --plan",
-            "nas export has no plan; --plan goes with search, retrain and bench",
+            "nas export has no plan; --plan goes with search, retrain, bench and bench build",
         ),
         ("evaluate latest older", "unexpected 'older'; settings are written key=value"),
     ],

@@ -66,6 +66,24 @@ def test_defaults_hold_back_a_fifth_and_a_tenth() -> None:
     assert Sizes("toy").held_back(100, ["test", "validation"]) == {}
 
 
+def test_cifar10_is_searched_on_equal_halves_and_its_test_part_is_left_alone() -> None:
+    parts = torch.tensor([0] * 50_000 + [2] * 10_000)
+    targets = torch.arange(60_000) % 10
+    splits = Sizes("cifar10", validation=0.1).splits(targets, parts)
+    assert {name: len(found) for name, found in splits.items()} == {
+        "weights": 22_500,
+        "architecture": 22_500,
+        "validation": 5_000,
+        "test": 10_000,
+    }
+    assert splits["test"].tolist() == list(range(50_000, 60_000))
+    for found in splits.values():
+        assert set(targets[found].bincount().tolist()) == {len(found) // 10}
+    # NAS-Bench-201 searches on 25,000 and 25,000; validation, which it lacks, takes one per class.
+    most = Sizes("cifar10", validation=10, architecture=24_995).splits(targets, parts)
+    assert len(most["weights"]) == len(most["architecture"]) == 24_995
+
+
 def test_official_parts_are_taken_as_they_are() -> None:
     parts = torch.tensor([0] * 20 + [1] * 4 + [2] * 6)
     targets = torch.arange(30) % 2
