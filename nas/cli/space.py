@@ -85,6 +85,7 @@ def _show(known: Known, line: Look) -> int:
 
 def _size(known: Known, line: Look) -> int:
     from nas.build import Parts, data_source
+    from nas.costs import rule_of
     from nas.space import size
 
     cfg = known.settings(*_data(line), *_preset(line, "cpu"))
@@ -104,8 +105,16 @@ def _size(known: Known, line: Look) -> int:
     if costs:
         console.say()
         console.table(
-            ((name, *(f"{value:,.0f}" for value in row.values())) for name, row in costs.items()),
-            ("cost", *next(iter(costs.values()))),
+            (
+                (name, *(_figure(value) for value in row.values()), parts.costs[name].unit)
+                for name, row in costs.items()
+            ),
+            ("cost", *next(iter(costs.values())), "unit"),
+        )
+        console.say()
+        console.table(
+            ((name, rule) for name in costs if (rule := rule_of(parts.costs[name]))),
+            ("cost", "what is counted"),
         )
     _say_decisions(decisions)
     _say_next(known, "check", parts.space)
@@ -235,6 +244,11 @@ def _costs(parts: Parts, total: int) -> tuple[dict[str, dict[str, float]], str]:
         for name, row in values.items()
     }
     return rows, counted
+
+
+def _figure(value: float) -> str:
+    """A cost: whole where it is large, three digits where it is small."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def _say_next(known: Known, action: str, space: SearchSpace) -> None:
