@@ -32,7 +32,8 @@ from nas.policies import Policy
 from nas.relaxations import Relaxation
 from nas.schedules import Schedule
 from nas.searchable import apply_partial_channels, set_execution
-from nas.space import SearchSpace, blueprint, decisions_of, name_of
+from nas.space import SearchSpace, blueprint, decisions_of, fingerprint, name_of
+from nas.store.environment import machine
 from nas.strategies import Derivation, Update
 from nas.supernet import Supernet
 from nas.tasks import Task
@@ -313,8 +314,13 @@ class Parts:
         return network.to(memory_format=torch.channels_last) if self.channels_last else network
 
     def _cost(self, node: DictConfig) -> Cost:
-        shape = self._if_asked(node, input_shape=self.data.spec.input_shape)
-        cost = self._factory(node)(self.blueprint, **shape)
+        asked = self._if_asked(
+            node,
+            input_shape=self.data.spec.input_shape,
+            fingerprint=fingerprint(self.space),
+            here=machine(),
+        )
+        cost = self._factory(node)(self.blueprint, **asked)
         return cast(Cost, conforming(cost, Cost, target_of(node)))
 
     def _if_asked(self, node: DictConfig, **offered: Any) -> dict[str, Any]:

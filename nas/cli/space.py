@@ -253,13 +253,8 @@ def _figure(value: float) -> str:
 
 def _say_next(known: Known, action: str, space: SearchSpace) -> None:
     """The next two commands; the default strategy is suggested only where it fits the space."""
-    import torch
+    from nas.app.suggested import strategy_words
 
-    from nas.searchable.partial import takes_partial_channels
-
-    with torch.device("meta"):
-        fits = takes_partial_channels(space.supernet())
-    strategy = () if fits else ("strategy=darts",)
     console.say()
-    search = shlex.join(("nas", "search", *known.words, *strategy, "preset=smoke"))
+    search = shlex.join(("nas", "search", *known.words, *strategy_words(space), "preset=smoke"))
     console.verbatim(f"next  nas space {action} {known.name}\n      {search}")

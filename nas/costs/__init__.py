@@ -2,11 +2,13 @@
 
 from nas.costs.base import Cost, TreeCost, rule_of
 from nas.costs.count import Macs, Parameters, count_macs, count_parameters
+from nas.costs.latency import Latency
 from nas.costs.stored import KB, Size, count_bytes
 
 __all__ = [
     "KB",
     "Cost",
+    "Latency",
     "Macs",
     "Parameters",
     "Size",

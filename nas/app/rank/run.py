@@ -13,8 +13,9 @@ from omegaconf import DictConfig
 from nas import console
 from nas.analysis.scatter import scatter_figure
 from nas.analysis.svg import svg_bytes
+from nas.app.drawn import drawn
 from nas.app.progress import ProgressBars
-from nas.app.rank.scores import Choices, alone, drawn, inherited
+from nas.app.rank.scores import Choices, alone, inherited
 from nas.app.rank.settings import Published, Settings, published, settings
 from nas.app.reopen import move_data, reopen, saved_config
 from nas.app.session import Session
@@ -60,7 +61,7 @@ def rank(cfg: DictConfig) -> float | None:
         parts = session.parts
         decisions = decisions_of(parts.space)
         table = published(cfg, decisions)
-        todo = drawn(parts.space, wanted.n, wanted.seed)
+        todo = drawn(parts.space, wanted.n, wanted.seed, "rank")
         console.table(_plan(run, wanted, table))
         folder = RunFolder(run.path / "rank" / f"e{wanted.epochs}-s{wanted.seed}-{run.hash}")
         inside = _inside(session, folder)

@@ -23,32 +23,12 @@ from nas.console import Task
 from nas.decision import Choice
 from nas.engine.evaluate import evaluate
 from nas.engine.path_score import path_of
-from nas.engine.rng import derive_seed
 from nas.engine.signals import Stopper
-from nas.errors import SpaceError
 from nas.files import read_json, write_json
-from nas.space import SearchSpace, sample
 from nas.store.folder import RunFolder
 
 Choices = Mapping[str, Choice]
 POLL_SECONDS = 1.0
-PATIENCE = 100  # draws for each architecture that is wanted
-
-
-def drawn(space: SearchSpace, n: int, seed: int) -> list[dict[str, Choice]]:
-    """``n`` different random genotypes; SpaceError where the space seems to have fewer."""
-    generator = torch.Generator().manual_seed(derive_seed(seed, "rank"))
-    found: list[dict[str, Choice]] = []
-    for _ in range(round(PATIENCE * n)):
-        choices = sample(space, generator)
-        if choices not in found:
-            found.append(choices)
-        if len(found) == n:
-            return found
-    raise SpaceError(
-        f"only {len(found)} different architectures came out of {PATIENCE * n} draws; "
-        f"use n={len(found)} or less"
-    )
 
 
 def inherited(
