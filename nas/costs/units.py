@@ -113,10 +113,10 @@ def _below(
         return
     if isinstance(module, MixedOp):
         chosen = module.slot.decision
-        for candidate, part in zip(chosen.candidates, module.ops.values(), strict=True):
-            text = f"{inside[1]}/{candidate}" if inside[1] else str(candidate)
+        for each, part in zip(chosen.candidates, module.ops.values(), strict=True):
+            text = f"{inside[1]}/{each}" if inside[1] else str(each)
             within = (inside[0] or name, text, chosen.name)
-            yield from _below(part, f"{name}.{candidate}", within, calls)
+            yield from _below(part, f"{name}.{each}", within, calls)
         return
     for child, part in module.named_children():
         if isinstance(part, Slot):

@@ -33,6 +33,8 @@ from nas.space import fingerprint, name_of, size
 from nas.store.environment import git_state, machine
 from nas.store.identity import own_source_digest
 
+BUSY = 0.25  # interquartile range, as a share, from which on something else is running
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -221,7 +223,12 @@ def _say_spread(times: Times, wanted: Settings) -> None:
         f"{100 * spread(times.networks):.1f} % of networks (medians), {times.rounds} readings each"
     )
     console.say(f"drift   {100 * times.drift:.1f} % of the reference")
-    if times.drift > wanted.drift:
+    if spread(times.networks) > BUSY:
+        console.warn(
+            f"the times of one network vary by {100 * spread(times.networks):.0f} %: the machine "
+            "is busy, and the table is that of a busy one; repeat the command when it is idle"
+        )
+    elif times.drift > wanted.drift:
         console.warn(
             f"the reference drifted by {100 * times.drift:.0f} % in both measurements: the machine "
             "is busy; repeat the command when it is idle"
