@@ -21,7 +21,7 @@ def drawn(
     """
     generator = torch.Generator().manual_seed(derive_seed(seed, stream))
     found: list[dict[str, Choice]] = []
-    for _ in range(PATIENCE * n):
+    for _ in range(round(PATIENCE * n)):
         choices = sample(space, generator)
         if choices not in found:
             found.append(choices)

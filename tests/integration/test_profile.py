@@ -78,6 +78,8 @@ def test_a_template_filled_in_is_a_table_that_nothing_calibrates(
             for i, line in enumerate(file.read_text().splitlines())
         )
     )
+    assert main(["profile", *SPACE, "template=phone.csv"]) == 2  # it would undo the work
+    assert "is there already" in capfd.readouterr().err
     assert main(["profile", *SPACE, "from=phone.csv"]) == 0
     out = capfd.readouterr().out
     assert "no whole network was timed, so latency_ms is the sum" in out

@@ -7,24 +7,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from omegaconf import DictConfig
 
 from nas import console
 from nas.app.drawn import drawn
-from nas.app.naming import chosen
+from nas.app.profile.closing import close, words
 from nas.app.profile.files import folder_of, write
-from nas.app.profile.outcome import Judged, judged, spread
+from nas.app.profile.outcome import Judged, judged
 from nas.app.profile.settings import Settings, settings
-from nas.app.suggested import strategy_words
 from nas.build import Parts, data_source, plain
 from nas.costs.latency_table import HERE, Calibration, LatencyTable
 from nas.costs.units import Unit, fingerprint_of, units
 from nas.decision import Choice
 from nas.engine.device import set_threads
-from nas.files import as_seen, jsonable, write_atomic
+from nas.errors import ConfigError
+from nas.files import as_seen, write_atomic
 from nas.instantiate import loaded
 from nas.profile.backends import Backend, backend_of
 from nas.profile.given import ask, read_csv, template
@@ -32,8 +31,6 @@ from nas.profile.measure import Plan, Times, measure
 from nas.space import fingerprint, name_of, size
 from nas.store.environment import git_state, machine
 from nas.store.identity import own_source_digest
-
-BUSY = 0.25  # interquartile range, as a share, from which on something else is running
 
 
 @dataclass(frozen=True)
@@ -79,7 +76,7 @@ def profile(cfg: DictConfig) -> float | None:
     table = _table(subject, wanted, backend, times, outcome)
     folder = folder_of(cfg, wanted, table)
     write(folder, table, found, outcome)
-    _close(cfg, subject, table, times, outcome, folder, wanted)
+    close(cfg, parts.space, table, times, outcome, folder, wanted)
     return None if outcome is None else outcome.quality.mean
 
 
@@ -155,100 +152,10 @@ def _table(
 
 
 def _write_template(cfg: DictConfig, name: str, found: Sequence[Unit]) -> None:
-    write_atomic(as_seen(name), template(found))
+    file = as_seen(name)
+    if file.exists():
+        raise ConfigError(f"template={name} is there already and may be filled in; name another")
+    write_atomic(file, template(found))
     console.say(f"{name}: {len(found)} rows, whose last column takes milliseconds")
-    console.verbatim(f"next    {shlex.join(('nas', 'profile', *_words(cfg), f'from={name}'))}")
+    console.verbatim(f"next    {shlex.join(('nas', 'profile', *words(cfg), f'from={name}'))}")
     console.emit_if_wanted({"template": name, "rows": len(found)})
-
-
-def _close(
-    cfg: DictConfig,
-    subject: Subject,
-    table: LatencyTable,
-    times: Times,
-    outcome: Judged | None,
-    folder: Path,
-    wanted: Settings,
-) -> None:
-    console.say()
-    limit = 0.0
-    if outcome is not None:
-        _say_errors(outcome)
-        limit = median(outcome.predicted)
-    _say_spread(times, wanted)
-    if table.calibration.factor == 0:
-        console.warn(
-            "the networks' times do not grow with the sum of their operations, so the table tells "
-            "no architecture from another; set networks= or repeats= higher"
-        )
-    files = "latency.json" + (", networks.csv, scatter.svg" if outcome is not None else "")
-    console.say(f"files   {folder}/{files}")
-    words = (*_words(cfg), *strategy_words(subject.parts.space))
-    file = f"cost.latency_ms.table={folder}/latency.json"
-    budget = f"budget.latency_ms={limit:.3g}" if limit else "budget.latency_ms=..."
-    console.verbatim(f"next    {shlex.join(('nas', 'search', *words, file))} {budget}")
-    told = {"folder": folder, "device": table.device, "drift": times.drift}
-    fitted = table.calibration
-    told |= {"calibration": {"intercept_ms": fitted.intercept, "factor": fitted.factor}}
-    console.emit_if_wanted(jsonable({**told, "quality": table.about.get("quality")}))
-
-
-def _say_errors(outcome: Judged) -> None:
-    rows = [
-        (name, f"{100 * q.mean:.1f} %", f"{100 * q.worst_decile:.1f} %", f"{q.kendall:.2f}")
-        for name, q in (
-            ("calibrated (what latency_ms predicts)", outcome.quality),
-            ("sum of operations alone", outcome.quality_of_sums),
-        )
-    ]
-    count = outcome.quality.n
-    heads = (f"{count} networks that fitted nothing", "relative error", "worst decile", "kendall")
-    console.table(rows, heads)
-    console.say()
-    times = sorted(row.ms for row in outcome.measured)
-    fitted = outcome.calibration
-    console.say(
-        f"fitted  {fitted.intercept:.3g} ms + {fitted.factor:.3g} x sum, on {fitted.networks} "
-        f"other networks; networks take {times[0]:.3g} to {times[-1]:.3g} ms"
-    )
-
-
-def _say_spread(times: Times, wanted: Settings) -> None:
-    if times.drift is None:
-        if not times.networks:
-            console.say("fitted  nothing: no whole network was timed, so latency_ms is the sum")
-        return
-    console.say(
-        f"spread  interquartile range {100 * spread(times.rows):.1f} % of operations, "
-        f"{100 * spread(times.networks):.1f} % of networks (medians), {times.rounds} readings each"
-    )
-    console.say(f"drift   {100 * times.drift:.1f} % of the reference")
-    if spread(times.networks) > BUSY:
-        console.warn(
-            f"the times of one network vary by {100 * spread(times.networks):.0f} %: the machine "
-            "is busy, and the table is that of a busy one; repeat the command when it is idle"
-        )
-    elif times.drift > wanted.drift:
-        console.warn(
-            f"the reference drifted by {100 * times.drift:.0f} % in both measurements: the machine "
-            "is busy; repeat the command when it is idle"
-        )
-
-
-def _words(cfg: DictConfig) -> list[str]:
-    """What a search of the same networks has to be told: the settings that both verbs have."""
-    from hydra.core.hydra_config import HydraConfig
-
-    shared = ("space", "data", "task", "preset", "threads", "plugins")
-    typed = [str(text) for text in HydraConfig.get().overrides.task]
-    kept = [t for t in typed if t.lstrip("+~").split("=")[0].split(".")[0] in shared]
-    groups = {t.lstrip("+").split("=")[0] for t in kept}
-    choices = chosen(HydraConfig.get())
-    first = [
-        f"{g}={choices[g]}"
-        for g in ("space", "data")
-        if g not in groups
-        and g in choices
-        and not any(name.startswith(f"{g}._target_") for name in groups)
-    ]
-    return [*first, *kept]
