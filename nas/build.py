@@ -14,8 +14,9 @@ from torch import nn
 
 from nas.app.config import data_source as data_source
 from nas.app.config import plain as plain
+from nas.app.limits import check_limits, configured
 from nas.arch import from_genotype
-from nas.costs import Cost
+from nas.costs import Cost, rule_of
 from nas.data import ArrayData, Augment, Batches
 from nas.data.resident import resident
 from nas.decision import Decision, Genotype
@@ -31,7 +32,8 @@ from nas.policies import Policy
 from nas.relaxations import Relaxation
 from nas.schedules import Schedule
 from nas.searchable import apply_partial_channels, set_execution
-from nas.space import SearchSpace, blueprint, decisions_of, name_of
+from nas.space import SearchSpace, blueprint, decisions_of, fingerprint, name_of
+from nas.store.environment import machine
 from nas.strategies import Derivation, Update
 from nas.supernet import Supernet
 from nas.tasks import Task
@@ -97,8 +99,22 @@ class Parts:
 
     @cached_property
     def costs(self) -> dict[str, Cost]:
-        """Every configured cost, counted on the blueprint."""
-        return {str(name): self._cost(node) for name, node in self.cfg.cost.items()}
+        """Every configured cost, counted on the blueprint.
+
+        Raises ConfigError for a limit on a cost that is not configured.
+        """
+        check_limits(self.cfg)
+        return {name: self._cost(node) for name, node in configured(self.cfg.cost).items()}
+
+    @property
+    def counting(self) -> str:
+        """What each configured cost counts, in one line."""
+        classes = {
+            name: loaded(target_of(node), self.cfg.plugins)
+            for name, node in configured(self.cfg.cost).items()
+        }
+        rules = {name: rule_of(each) for name, each in classes.items()}
+        return "; ".join(f"{name}: {rule}" for name, rule in rules.items() if rule)
 
     @cached_property
     def cost_decisions(self) -> Mapping[str, Decision]:
@@ -150,19 +166,10 @@ class Parts:
     @cached_property
     def objective(self) -> Objective:
         """Task loss and one constraint per limit of the budget."""
-        limits = {
-            str(name): limit
-            for name, limit in self.cfg.budget.items()
-            if name != "weight" and limit is not None
-        }
-        unknown = sorted(set(limits) - set(self.cfg.cost))
-        if unknown:
-            raise ConfigError(
-                f"budget.{unknown[0]}: no cost has that name; costs are {', '.join(self.cfg.cost)}"
-            )
         weight = float(self.cfg.budget.weight)
         constraints = [
-            Constraint(self.costs[name], float(limit), weight) for name, limit in limits.items()
+            Constraint(self.costs[name], float(limit), weight)
+            for name, limit in check_limits(self.cfg).items()
         ]
         return Objective(self.task, constraints)
 
@@ -307,8 +314,13 @@ class Parts:
         return network.to(memory_format=torch.channels_last) if self.channels_last else network
 
     def _cost(self, node: DictConfig) -> Cost:
-        shape = self._if_asked(node, input_shape=self.data.spec.input_shape)
-        cost = self._factory(node)(self.blueprint, **shape)
+        asked = self._if_asked(
+            node,
+            input_shape=self.data.spec.input_shape,
+            fingerprint=fingerprint(self.space),
+            here=machine(),
+        )
+        cost = self._factory(node)(self.blueprint, **asked)
         return cast(Cost, conforming(cost, Cost, target_of(node)))
 
     def _if_asked(self, node: DictConfig, **offered: Any) -> dict[str, Any]:

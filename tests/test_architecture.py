@@ -23,7 +23,7 @@ FLOORS = {
             "nas.supernet nas.space nas.searchable nas.cost_tree",
             "nas.costs nas.policies nas.tasks",
             "nas.objectives nas.strategies nas.schedules nas.testing nas.benchmarks nas.proxies",
-            "nas.data nas.engine nas.store nas.export nas.analysis",
+            "nas.data nas.engine nas.store nas.export nas.analysis nas.profile",
             "nas nas.schema nas.plugins nas.instantiate nas.build nas.app nas.cli nas.api "
             "nas.__main__ nas.templates",
         )
