@@ -13,11 +13,11 @@ from omegaconf import DictConfig
 from torch import nn
 
 from nas.app.config import data_source as data_source
-from nas.app.config import limits
 from nas.app.config import plain as plain
+from nas.app.limits import check_limits, configured
 from nas.arch import Arch, from_genotype
 from nas.budget import Limits
-from nas.costs import Cost, TreeCost
+from nas.costs import Cost, TreeCost, rule_of
 from nas.data import ArrayData, Augment, Batches
 from nas.data.resident import resident
 from nas.decision import Decision, Genotype
@@ -33,7 +33,15 @@ from nas.policies import Policy
 from nas.relaxations import Relaxation
 from nas.schedules import Schedule
 from nas.searchable import apply_partial_channels, set_execution
-from nas.space import SearchSpace, blueprint, decisions_of, discretize, name_of
+from nas.space import (
+    SearchSpace,
+    blueprint,
+    decisions_of,
+    discretize,
+    fingerprint,
+    name_of,
+)
+from nas.store.environment import machine
 from nas.strategies import Derivation, Update
 from nas.supernet import Supernet
 from nas.tasks import Task
@@ -99,8 +107,22 @@ class Parts:
 
     @cached_property
     def costs(self) -> dict[str, Cost]:
-        """Every configured cost, counted on the blueprint."""
-        return {str(name): self._cost(node) for name, node in self.cfg.cost.items()}
+        """Every configured cost, counted on the blueprint.
+
+        Raises ConfigError for a limit on a cost that is not configured.
+        """
+        check_limits(self.cfg)
+        return {name: self._cost(node) for name, node in configured(self.cfg.cost).items()}
+
+    @property
+    def counting(self) -> str:
+        """What each configured cost counts, in one line."""
+        classes = {
+            name: loaded(target_of(node), self.cfg.plugins)
+            for name, node in configured(self.cfg.cost).items()
+        }
+        rules = {name: rule_of(each) for name, each in classes.items()}
+        return "; ".join(f"{name}: {rule}" for name, rule in rules.items() if rule)
 
     @cached_property
     def cost_decisions(self) -> Mapping[str, Decision]:
@@ -163,12 +185,7 @@ class Parts:
     @cached_property
     def limits(self) -> Limits | None:
         """The limits of the budget; None where there is none."""
-        maxima = limits(self.cfg)
-        unknown = sorted(set(maxima) - set(self.cfg.cost))
-        if unknown:
-            raise ConfigError(
-                f"budget.{unknown[0]}: no cost has that name; costs are {', '.join(self.cfg.cost)}"
-            )
+        maxima = check_limits(self.cfg)
         return Limits(maxima, self.cost_of) if maxima else None
 
     @cached_property
@@ -330,8 +347,13 @@ class Parts:
         return network.to(memory_format=torch.channels_last) if self.channels_last else network
 
     def _cost(self, node: DictConfig) -> Cost:
-        shape = self._if_asked(node, input_shape=self.data.spec.input_shape)
-        cost = self._factory(node)(self.blueprint, **shape)
+        asked = self._if_asked(
+            node,
+            input_shape=self.data.spec.input_shape,
+            fingerprint=fingerprint(self.space),
+            here=machine(),
+        )
+        cost = self._factory(node)(self.blueprint, **asked)
         return cast(Cost, conforming(cost, Cost, target_of(node)))
 
     def _if_asked(self, node: DictConfig, **offered: Any) -> dict[str, Any]:

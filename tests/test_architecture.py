@@ -24,7 +24,7 @@ FLOORS = {
             "nas.costs nas.policies nas.tasks",
             "nas.budget nas.objectives nas.strategies nas.schedules nas.testing nas.benchmarks "
             "nas.proxies",
-            "nas.data nas.engine nas.store nas.export nas.analysis",
+            "nas.data nas.engine nas.store nas.export nas.analysis nas.profile",
             "nas nas.schema nas.plugins nas.instantiate nas.build nas.app nas.cli nas.api "
             "nas.__main__ nas.templates",
         )

@@ -22,13 +22,10 @@ from nas.build import Parts, data_source
 from nas.console import Task
 from nas.decision import Choice
 from nas.engine.signals import Stopper
-from nas.errors import SpaceError
 from nas.files import read_json
-from nas.space import SearchSpace, sample
 from nas.store.folder import RunFolder
 
 POLL_SECONDS = 1.0
-PATIENCE = 100  # draws for each architecture that is wanted
 Choices = Mapping[str, Choice]
 
 
@@ -44,24 +41,6 @@ class Training:
 Train = Callable[[Session, Training], Any]
 """Trains one network in the session's folder and leaves its ``result.json``; a function that other
 processes can import."""
-
-
-def drawn(space: SearchSpace, n: int, generator: torch.Generator) -> list[dict[str, Choice]]:
-    """``n`` different random genotypes; SpaceError where the space seems to have fewer."""
-    found: list[dict[str, Choice]] = []
-    seen: set[str] = set()
-    for _ in range(round(PATIENCE * n)):
-        choices = sample(space, generator)
-        key = repr(sorted(choices.items()))
-        if key not in seen:
-            seen.add(key)
-            found.append(choices)
-        if len(found) == n:
-            return found
-    raise SpaceError(
-        f"only {len(found)} different architectures came out of {PATIENCE * n} draws; "
-        f"use n={len(found)} or less"
-    )
 
 
 def train(session: Session, training: Training) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from nas.analysis.summary import plain
-from nas.app.config import limits as limits_of
+from nas.app.limits import limits as limits_of
 from nas.budget import Limits, Within, cheapest, within
 from nas.build import Parts
 from nas.engine.rng import derive_seed

@@ -33,15 +33,6 @@ def data_source(cfg: DictConfig) -> DataSource:
     return cast("DataSource", source)
 
 
-NOT_LIMITS = ("weight", "rate")
-
-
-def limits(cfg: DictConfig) -> dict[str, float]:
-    """The limits of the budget that are set, by name of the cost."""
-    found = cfg.get("budget", {}).items()
-    return {str(k): float(v) for k, v in found if k not in NOT_LIMITS and v is not None}
-
-
 def places(data: Any, plugins: Sequence[str] = ()) -> tuple[str, ...]:
     """The settings of a data source that its class lists as saying only where the data lie."""
     return tuple(getattr(loaded(target_of(data), plugins), "places", ()))

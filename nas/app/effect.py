@@ -12,7 +12,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from nas.app.config import limits, plain
+from nas.app.config import plain
+from nas.app.limits import limits
 from nas.errors import ConfigError
 from nas.instantiate import loaded, target_of
 from nas.store.settings import covered

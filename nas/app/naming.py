@@ -9,7 +9,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from nas.app.effect import without_search
+from nas.app.limits import TABLE
 from nas.app.located import locate
+from nas.files import is_file, sha256
 from nas.genotype import load
 from nas.instantiate import check_names
 from nas.plugins import check_granted, sources, targets
@@ -78,6 +80,9 @@ def identity(cfg: DictConfig) -> str:
         settings = {**without_search(settings), "genotype": genotype_id(cfg)}
     if settings.get("from"):
         settings["from"] = resolve(str(cfg["from"]), str(cfg.runs)).label
+    for node in settings.get("cost", {}).values():
+        if node.get(TABLE) and is_file(str(node[TABLE])):
+            node[TABLE] = sha256(str(node[TABLE]))  # what is in it counts, not where it lies
     check_names(settings, cfg.plugins)
     source = data_source(cfg)
     for place in getattr(source, "places", ()):  # the same data elsewhere are the same data

@@ -140,6 +140,13 @@ def rank(cfg: DictConfig) -> float | None:
     return run_rank(cfg)
 
 
+def profile(cfg: DictConfig) -> float | None:
+    """``nas profile``: times of operations and networks, as a table for the latency cost."""
+    from nas.app.profile import profile as run_profile
+
+    return run_profile(cfg)
+
+
 def close(folder: RunFolder, plugins: Sequence[str] = ()) -> float | None:
     """Print the closing table of a run; returns what a sweeper may choose by.
 
@@ -215,4 +222,5 @@ VERBS: Mapping[str, Callable[[DictConfig], float | None]] = {
     "bench": bench,
     "bench_build": bench_build,
     "rank": rank,
+    "profile": profile,
 }

@@ -85,6 +85,7 @@ def _show(known: Known, line: Look) -> int:
 
 def _size(known: Known, line: Look) -> int:
     from nas.build import Parts, data_source
+    from nas.costs import rule_of
     from nas.space import size
 
     cfg = known.settings(*_data(line), *_preset(line, "cpu"))
@@ -104,8 +105,16 @@ def _size(known: Known, line: Look) -> int:
     if costs:
         console.say()
         console.table(
-            ((name, *(f"{value:,.0f}" for value in row.values())) for name, row in costs.items()),
-            ("cost", *next(iter(costs.values()))),
+            (
+                (name, *(_figure(value) for value in row.values()), parts.costs[name].unit)
+                for name, row in costs.items()
+            ),
+            ("cost", *next(iter(costs.values())), "unit"),
+        )
+        console.say()
+        console.table(
+            ((name, rule) for name in costs if (rule := rule_of(parts.costs[name]))),
+            ("cost", "what is counted"),
         )
     _say_decisions(decisions)
     _say_next(known, "check", parts.space)
@@ -237,15 +246,15 @@ def _costs(parts: Parts, total: int) -> tuple[dict[str, dict[str, float]], str]:
     return rows, counted
 
 
+def _figure(value: float) -> str:
+    """A cost: whole where it is large, three digits where it is small."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
 def _say_next(known: Known, action: str, space: SearchSpace) -> None:
     """The next two commands; the default strategy is suggested only where it fits the space."""
-    import torch
+    from nas.app.suggested import strategy_words
 
-    from nas.searchable.partial import takes_partial_channels
-
-    with torch.device("meta"):
-        fits = takes_partial_channels(space.supernet())
-    strategy = () if fits else ("strategy=darts",)
     console.say()
-    search = shlex.join(("nas", "search", *known.words, *strategy, "preset=smoke"))
+    search = shlex.join(("nas", "search", *known.words, *strategy_words(space), "preset=smoke"))
     console.verbatim(f"next  nas space {action} {known.name}\n      {search}")

@@ -125,6 +125,17 @@ _LISTED = (
         positional="run",
     ),
     Verb(
+        "profile",
+        "run",
+        "time a space's operations and networks on this machine, for cost.latency_ms",
+        (
+            ("nas profile space=darts data=digits", "every operation, 40 whole networks"),
+            ("nas profile backend=onnx threads=2 batch=8", "ONNX Runtime, two threads, 8 inputs"),
+            ("nas profile from=phone.csv name=phone", "times of another device, from a file"),
+        ),
+        unused=("task",),
+    ),
+    Verb(
         "bench",
         "run",
         "run search methods on tables of trained architectures; look at tables, judge proxies",

@@ -1,14 +1,20 @@
 """What a network costs: expectations over open choices, exact counts on built networks."""
 
-from nas.costs.base import Cost, TreeCost
-from nas.costs.count import COUNTING_RULE, Macs, Parameters, count_macs, count_parameters
+from nas.costs.base import Cost, TreeCost, rule_of
+from nas.costs.count import Macs, Parameters, count_macs, count_parameters
+from nas.costs.latency import Latency
+from nas.costs.stored import KB, Size, count_bytes
 
 __all__ = [
-    "COUNTING_RULE",
+    "KB",
     "Cost",
+    "Latency",
     "Macs",
     "Parameters",
+    "Size",
     "TreeCost",
+    "count_bytes",
     "count_macs",
     "count_parameters",
+    "rule_of",
 ]

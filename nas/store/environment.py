@@ -66,15 +66,28 @@ def environment(
         "data": data_fingerprint,
         "python": platform.python_version(),
         "platform": _known(platform.platform),
-        "cpu": {
-            "model": _known(_cpu_model),
-            "cores": os.cpu_count() or UNKNOWN,
-            "usable_cores": _known(_usable_cores),
-        },
+        "cpu": {**cpu(), "usable_cores": _known(_usable_cores)},
         "memory": _known(_memory),
         "torch": {"threads": torch.get_num_threads(), "cuda": torch.version.cuda or "none"},
         "devices": _known(lambda: _device_names(device)),
         "packages": {name: version for name in PACKAGES if (version := package_version(name))},
+    }
+
+
+def cpu() -> dict[str, Any]:
+    """Return ``{"model", "cores"}`` of this machine's processor, by which it is known again."""
+    return {"model": _known(_cpu_model), "cores": os.cpu_count() or UNKNOWN}
+
+
+def machine() -> dict[str, Any]:
+    """Return what a measured time depends on: cpu, os, torch and its threads."""
+    import torch
+
+    return {
+        "cpu": cpu(),
+        "os": _known(platform.platform),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
     }
 
 

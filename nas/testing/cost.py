@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.arch import Weights, from_genotype
-from nas.costs import Cost, count_macs, count_parameters
+from nas.costs import KB, Cost, count_bytes, count_macs, count_parameters
 from nas.dataspec import DataSpec
 from nas.decision import Choice, Decision
 from nas.space import SearchSpace, blueprint, decisions_of, enumerate_genotypes, only_active
@@ -43,7 +43,7 @@ def check_cost(
     Args:
         cost: built for ``nas.space.blueprint(space)``.
         space: what it is a cost of; the smaller, the stricter the check.
-        count: the exact cost of a built network; known for parameters and MACs.
+        count: the exact cost of a built network; known for parameters, MACs and stored bytes.
         data: input shape; default: ``space.data``.
         seed: of everything random.
 
@@ -96,6 +96,8 @@ def check_counts(
 def _usual_count(cost: Cost, space: SearchSpace, data: DataSpec | None) -> Count:
     if cost.name == "params":
         return count_parameters
+    if cost.name == "size_kb":
+        return lambda network: count_bytes(network) / KB
     require(
         cost.name == "macs",
         f"check_cost needs count=..., the exact {cost.name!r} of a built network",

@@ -12,7 +12,15 @@ from torch import Tensor, nn
 
 from nas import genotype as files
 from nas.arch import Arch, detach, from_genotype
-from nas.costs import Macs, Parameters, count_macs, count_parameters
+from nas.costs import (
+    KB,
+    Macs,
+    Parameters,
+    Size,
+    count_bytes,
+    count_macs,
+    count_parameters,
+)
 from nas.dataspec import DataSpec
 from nas.decision import Choice, Decision
 from nas.space import (
@@ -164,13 +172,15 @@ def _check_size(space: SearchSpace) -> None:
 
 
 def _check_costs(space: SearchSpace, data: DataSpec, genotypes: Genotypes) -> None:
-    with attempting("counting parameters on the blueprint"):
-        parameters = Parameters(blueprint(space))
-    slots = Supernet(blueprint(space)).decisions
+    with attempting("counting parameters and stored bytes on the blueprint"):
+        plan = blueprint(space)
+        parameters, size = Parameters(plan), Size(plan)
+    slots = Supernet(plan).decisions
     check_counts(parameters, space, slots, genotypes, count_parameters)
+    check_counts(size, space, slots, genotypes, lambda n: count_bytes(n) / KB)
     if all(decision.soft for decision in slots.values()):
         with attempting("counting MACs on the blueprint"):
-            macs = Macs(blueprint(space), data.input_shape)
+            macs = Macs(plan, data.input_shape)
         check_counts(macs, space, slots, genotypes, lambda n: count_macs(n, data.input_shape))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nas.costs import Cost, Macs, Parameters
+from nas.costs import Cost, Macs, Parameters, Size
 from nas.dataspec import DataSpec
 from nas.space import SearchSpace, blueprint
 from nas.tasks import Classification, Task
@@ -26,8 +26,9 @@ SPACES: dict[str, SearchSpace] = {
 
 
 @pytest.mark.parametrize("space", SPACES.values(), ids=SPACES.keys())
-def test_parameters_and_macs_pass(space: Any) -> None:
+def test_parameters_bytes_and_macs_pass(space: Any) -> None:
     check_cost(Parameters(blueprint(space)), space)
+    check_cost(Size(blueprint(space)), space)
     if not isinstance(space, toys.Hard):
         check_cost(Macs(blueprint(space), space.data.input_shape), space)
 

@@ -76,6 +76,6 @@ def test_what_it_refuses_is_told_in_a_sentence(
 ) -> None:
     monkeypatch.chdir(home)
     if words == ["n=20000"]:
-        monkeypatch.setattr("nas.app.alone.PATIENCE", 0.001)
+        monkeypatch.setattr("nas.app.drawn.PATIENCE", 0.001)
     assert main(["rank", "latest", *words]) != 0
     assert told in " ".join(capfd.readouterr().err.split())

@@ -196,13 +196,15 @@ def test_the_report_is_one_file_without_an_outside(run: RunFolder) -> None:
     page = run.report.read_text(encoding="utf-8")
     assert "<svg" in page
     assert not re.search(r"(src|href)=[\"']https?:", page)
-    assert "MACs: convolutions and linear layers" in page
+    assert "macs: multiply-accumulates of convolutions and linear layers" in page
 
 
 def test_the_genotype_predicts_the_costs_of_its_network(run: RunFolder) -> None:
     file = nas.genotype.load(run.genotype)
     (found,) = [n for n in read(run.result)["networks"] if n["name"] == "found"]
-    assert file.predicted == {"params": found["parameters"], "macs": found["macs"]}
+    counted = {"params": found["parameters"], "macs": found["macs"]}
+    assert {name: file.predicted[name] for name in counted} == counted
+    assert set(file.predicted) == {*counted, "size_kb"}
     assert file.provenance["run"] == run.name.rpartition("-")[2]
     epochs = sorted((run.path / "genotypes").iterdir())
     assert [path.name for path in epochs] == [f"epoch_{e:03d}.json" for e in range(3)]

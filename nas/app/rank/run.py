@@ -8,13 +8,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
-import torch
 from omegaconf import DictConfig
 
 from nas import console
 from nas.analysis.scatter import scatter_figure
 from nas.analysis.svg import svg_bytes
-from nas.app.alone import Choices, drawn
+from nas.app.alone import Choices
+from nas.app.drawn import drawn
 from nas.app.progress import ProgressBars
 from nas.app.rank.scores import alone, inherited
 from nas.app.rank.settings import Published, Settings, published, settings
@@ -22,7 +22,6 @@ from nas.app.reopen import move_data, reopen, saved_config
 from nas.app.session import Session
 from nas.benchmarks.agreement import Agreement, agreement
 from nas.decision import Decision
-from nas.engine.rng import derive_seed
 from nas.errors import ConfigError
 from nas.files import jsonable, write_atomic, write_json
 from nas.space import decisions_of
@@ -64,8 +63,7 @@ def rank(cfg: DictConfig) -> float | None:
         parts = session.parts
         decisions = decisions_of(parts.space)
         table = published(cfg, decisions)
-        generator = torch.Generator().manual_seed(derive_seed(wanted.seed, "rank"))
-        todo = drawn(parts.space, wanted.n, generator)
+        todo = drawn(parts.space, wanted.n, wanted.seed, "rank")
         console.table(_plan(run, wanted, table))
         folder = RunFolder(run.path / "rank" / f"e{wanted.epochs}-s{wanted.seed}-{run.hash}")
         inside = _inside(session, folder)

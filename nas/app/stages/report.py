@@ -11,14 +11,13 @@ from omegaconf import OmegaConf
 
 from nas.analysis.summary import compare_sentence
 from nas.analysis.text import summary_of
-from nas.app.config import limits
 from nas.app.found import read_genotype
+from nas.app.limits import limits
 from nas.app.pictures import graph_of
 from nas.app.session import Session
 from nas.app.stages.derive import RECORD
 from nas.app.stages.search import ended
 from nas.arch import Weights
-from nas.costs import COUNTING_RULE
 from nas.files import read_json, write_json
 from nas.genotype import load
 from nas.store.identity import RUNTIME_KEYS
@@ -81,7 +80,7 @@ def collect(session: Session) -> dict[str, Any]:
         "networks": networks,
         "splits": read_json(folder.splits)["counts"],
         "notes": [*session.parts.data.notes, *getattr(session.parts.space, "notes", ())],
-        "counting": COUNTING_RULE,
+        "counting": session.parts.counting,
         "budget": budget(session, file.predicted),
     }
     if (folder.path / "search.json").is_file():

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
 from omegaconf import DictConfig, ListConfig
 
-from nas.app.alone import Training, drawn
+from nas.app.alone import Training
+from nas.app.drawn import drawn
 from nas.benchmarks import SpaceRecord
 from nas.benchmarks.query import HIGHER
 from nas.build import Parts
 from nas.decision import Choice
-from nas.engine.rng import derive_seed
 from nas.errors import ConfigError
 from nas.space import decisions_of, enumerate_genotypes, name_of, size
 from nas.tasks import Task
@@ -92,8 +91,7 @@ def _genotypes(cfg: DictConfig, parts: Parts) -> list[dict[str, Choice]]:
         )
     if n == total:
         return enumerate_genotypes(parts.space)
-    generator = torch.Generator().manual_seed(derive_seed(cfg.seed, "table"))
-    return drawn(parts.space, n, generator)
+    return drawn(parts.space, n, int(cfg.seed), "table")
 
 
 def _seeds(given: object) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from nas.arch import Weights, from_genotype
 from nas.cost_tree import CostNode
-from nas.costs import COUNTING_RULE, Macs, Parameters, count_macs, count_parameters
+from nas.costs import KB, Macs, Parameters, Size, count_bytes, count_macs, count_parameters, rule_of
 from nas.costs.count import macs_by_module
 from nas.dataspec import DataSpec
 from nas.decision import Decision
@@ -128,7 +128,10 @@ def test_the_auxiliary_head_is_counted_nowhere() -> None:
     assert count_parameters(net) == sum(p.numel() for p in net.parameters()) - head
     assert not set(macs_by_module(net, (3, 32, 32))) & set(net.auxiliary.modules())
     assert float(Parameters(net)({})) == count_parameters(net)
-    assert "auxiliary" in COUNTING_RULE
+    stored = {k: v for k, v in net.state_dict().items() if not k.startswith("auxiliary.")}
+    assert count_bytes(net) == sum(tensor.nbytes for tensor in stored.values())
+    assert float(Size(net)({})) == pytest.approx(count_bytes(net) / KB)
+    assert "auxiliary" in rule_of(Parameters)
 
 
 def test_counting_leaves_modes_hooks_and_statistics_alone() -> None:

@@ -1,0 +1,1 @@
+"""Times of operations and whole networks on a device, and what an additive table makes of them."""
