@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nas.app.session import Session
 from nas.batch import Batch
+from nas.budget import cheapest
 from nas.build import Parts
 from nas.data import Batches
 from nas.decision import Choice, Decision, Genotype
@@ -48,6 +49,14 @@ class RunCandidates:
         """Whether every cost is within its limit."""
         limits = self._parts.limits
         return limits is None or limits.met(choices)
+
+    def nearest(self, choices: Genotype) -> dict[str, Choice] | None:
+        """The first genotype within the limits that coordinate descent comes to; None without."""
+        limits = self._parts.limits
+        if limits is None:
+            return dict(choices)
+        found, excess = cheapest(self._parts.space, limits, choices, enough=0.0)
+        return found if excess <= 0 else None
 
     def limits(self) -> str:
         """The budget as typed."""

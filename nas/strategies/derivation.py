@@ -33,6 +33,10 @@ class Candidates(Protocol):
         """Whether a genotype's network keeps to the budget."""
         ...
 
+    def nearest(self, choices: Genotype) -> dict[str, Choice] | None:
+        """A genotype within the budget, found from these choices; None if none is found."""
+        ...
+
     def limits(self) -> str:
         """The budget as typed, ``budget.macs=50000``; "" where there is none."""
         ...

@@ -26,4 +26,11 @@ class Drawn:
                 if limits := candidates.limits():
                     sentence += f" from those within {limits} ({draws} drawn)"
                 return Derived(choices, sentence, {"method": "drawn", "draws": draws, "queries": 0})
-        raise ConfigError(unaffordable(candidates))
+        nearest = candidates.nearest(choices)
+        if nearest is None:
+            raise ConfigError(unaffordable(candidates))
+        sentence = (
+            f"nothing was searched: none of {VAIN} drawn architectures keeps to "
+            f"{candidates.limits()}; the last was moved within it"
+        )
+        return Derived(nearest, sentence, {"method": "drawn", "draws": VAIN, "queries": 0})

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 from nas.benchmarks.methods import METHODS, make
 from nas.decision import Choice, Decision
 from nas.errors import ConfigError, nearest
 from nas.strategies.derivation import VAIN, Candidates, Derived, unaffordable
 
+STUBBORN = 100  # proposals over the budget in a row, after which they are moved into it
 WHOLE = tuple(name for name in METHODS if name != "successive_halving")
 """Methods that need one kind of score alone: a path of a supernet has no training lengths."""
 
@@ -18,8 +20,9 @@ class PathSearch:
     """Scores paths with the weights of the supernet as a search method proposes them.
 
     A proposal over the budget is rejected before it is scored, and one that was scored before is
-    answered from memory; neither counts as a query. The method ``evolution`` is regularized
-    evolution (arXiv 1802.01548), not the crossover and mutation of the paper.
+    answered from memory; neither counts as a query. Where a hundred in a row are rejected, the next
+    ones are moved to an architecture within the budget that is near. The method ``evolution`` is
+    regularized evolution (arXiv 1802.01548), not the crossover and mutation of the paper.
 
     Args:
         method: evolution, random, local_search or reinforce.
@@ -63,16 +66,22 @@ class PathSearch:
         method = make(self.method, candidates.decisions, candidates.seed)
         known: dict[str, float] = {}
         best: tuple[float, dict[str, Choice]] | None = None
-        refused, vain = 0, 0
+        refused, in_a_row, vain = 0, 0, 0
         while len(known) < self.queries and vain < VAIN:
             trial = method.propose()
             choices = candidates.complete(trial.choices)
-            name = json.dumps(choices, sort_keys=True)
             vain += 1
-            if name not in known:
-                if not candidates.affordable(choices):
-                    refused += 1
+            if candidates.affordable(choices):
+                in_a_row = 0
+            else:
+                refused, in_a_row = refused + 1, in_a_row + 1
+                nearest = candidates.nearest(choices) if in_a_row > STUBBORN else None
+                if nearest is None:
                     continue
+                choices, vain = nearest, vain + STUBBORN
+                trial = replace(trial, choices={**trial.choices, **nearest})
+            name = json.dumps(choices, sort_keys=True)
+            if name not in known:
                 known[name], vain = score(choices), 0
                 if best is None or known[name] > best[0]:
                     best = known[name], choices

@@ -36,9 +36,11 @@ class Mock:
         affordable: Callable[[Genotype], bool] = lambda choices: True,
         known: dict[str, float] | None = None,
         stop: int | None = None,
+        nearest: Callable[[Genotype], dict[str, Choice] | None] = lambda choices: None,
     ) -> None:
         self.decisions = decisions or DECISIONS
         self.seed, self._affordable, self._stop = seed, affordable, stop
+        self._nearest = nearest
         self.known = {} if known is None else known
         self.scored: list[dict[str, Choice]] = []
         self.asked: tuple[int, int | None, int] | None = None
@@ -48,6 +50,9 @@ class Mock:
 
     def affordable(self, choices: Genotype) -> bool:
         return self._affordable(choices)
+
+    def nearest(self, choices: Genotype) -> dict[str, Choice] | None:
+        return self._nearest(choices)
 
     def limits(self) -> str:
         return "budget.macs=5"
@@ -121,6 +126,26 @@ def test_a_budget_that_excludes_most_of_the_space_is_met(method: str) -> None:
     drawn = Drawn()(mock)
     assert small(drawn.choices)
     assert drawn.sentence.startswith("nothing was searched: the architecture was drawn uniformly")
+
+
+@pytest.mark.parametrize("method", WHOLE)
+def test_proposals_are_moved_into_a_budget_that_hardly_any_keeps_to(method: str) -> None:
+    names = list(DECISIONS)
+
+    def tiny(choices: Genotype) -> bool:  # none that is drawn: all but the first are "b"
+        return all(choices[name] == "b" for name in names[1:])
+
+    def moved(choices: Genotype) -> dict[str, Choice]:
+        return {**choices, **dict.fromkeys(names[1:], "b")}
+
+    mock = Mock(affordable=tiny, nearest=moved)
+    found = derived(mock, method=method, queries=3)
+    assert tiny(found.choices)
+    assert len(mock.scored) == 3
+    assert all(map(tiny, mock.scored))
+    drawn = Drawn()(Mock(affordable=lambda choices: False, nearest=moved))
+    assert tiny(drawn.choices)
+    assert "the last was moved within it" in drawn.sentence
 
 
 @pytest.mark.parametrize("derivation", [PathSearch(queries=2), Drawn()])
