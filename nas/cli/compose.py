@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
@@ -56,6 +57,33 @@ def composed(line: Line, overrides: Sequence[str], *, hydra: bool = False) -> Di
 
 
 def _compose(line: Line, overrides: Sequence[str]) -> DictConfig | None:
+    folders = (*shipped_folders(), *line.config_dirs)
+    return _remembered(line, tuple(overrides), _stamp(folders))
+
+
+def _stamp(folders: Iterable[Path]) -> tuple[tuple[str, int], ...]:
+    """What changes as soon as a config file in the folders does."""
+    files = (file for folder in folders for file in sorted(folder.glob("**/*.yaml")))
+    return tuple((str(file), file.stat().st_mtime_ns) for file in files)
+
+
+_MEMORY: dict[Any, DictConfig | None] = {}
+_MOST = 64
+
+
+def _remembered(
+    line: Line, overrides: tuple[str, ...], stamp: tuple[tuple[str, int], ...]
+) -> DictConfig | None:
+    """Composing takes 0.2 s, and the same groups are asked for by several checks of a line."""
+    key = (line.verb.config, overrides, line.config_dirs, stamp)
+    if key not in _MEMORY:
+        if len(_MEMORY) >= _MOST:
+            _MEMORY.clear()
+        _MEMORY[key] = _fresh(line, overrides)
+    return _MEMORY[key]
+
+
+def _fresh(line: Line, overrides: Sequence[str]) -> DictConfig | None:
     try:
         return composed(line, overrides)
     except (HydraException, OmegaConfBaseException, ValueError):
