@@ -61,7 +61,7 @@ def quantiles(
     drawn = [parts.cost_of(sample(parts.space, generator)) for _ in range(DRAWN)]
     values = {name: np.array([each[name] for each in drawn]) for name in costs}
     return {
-        level: {name: float(np.quantile(row, level).round()) for name, row in values.items()}
+        level: {name: float(f"{np.quantile(row, level):.4g}") for name, row in values.items()}
         for level in levels
     }
 
@@ -70,7 +70,7 @@ def run(
     args: argparse.Namespace, limits: Mapping[str, float], weight: float | None, seed: int
 ) -> dict[str, Any]:
     """One search under limits, and what it left."""
-    words = [f"budget.{name}={limit:.0f}" for name, limit in limits.items()]
+    words = [f"budget.{name}={limit:.10g}" for name, limit in limits.items()]
     words += [] if weight is None else [f"budget.weight={weight:g}"]
     words += [f"seed={seed}", f"stages={STAGES[args.retrain]}", f"runs={args.runs}"]
     folder = nas.search(*args.settings, *words, quiet=True).folder
@@ -91,7 +91,7 @@ def row(
     runs: Sequence[Mapping[str, Any]],
 ) -> str:
     """A row of the table: how many seeds keep to all limits, and how near they are."""
-    text = ", ".join(f"{name} {limit:,.0f}" for name, limit in limits.items())
+    text = ", ".join(f"{name} {limit:,.10g}" for name, limit in limits.items())
     plain, derived = [each["plain"] for each in runs], [each["costs"] for each in runs]
     by_itself = sum(value <= 1 for value in plain)
     accuracies = [100 * each["accuracy"] for each in runs if each["accuracy"] is not None]

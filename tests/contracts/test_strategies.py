@@ -35,7 +35,7 @@ GOOD: dict[str, tuple[Callable[..., Update], dict[str, Any]]] = {
     "second order": (SECOND, {"order": 2, "epochs": 8}),
     "second order, partial channels": (
         SECOND,
-        {"order": 2, "partial_channels": 2, "epochs": 8, "make_policy": soft_logits},
+        {"order": 2, "partial_channels": 2, "epochs": 8},
     ),
     "uniform paths": (SinglePathUpdate, {"make_policy": Uniform, "epochs": 10}),
     "fair paths, a hard decision": (
