@@ -29,6 +29,7 @@ from nas.build import Parts, data_source  # noqa: E402
 from nas.cli.compose import composed  # noqa: E402
 from nas.cli.positional import parse  # noqa: E402
 from nas.cli.verbs import VERBS  # noqa: E402
+from nas.engine.device import set_threads  # noqa: E402
 from nas.files import read_json, write_atomic  # noqa: E402
 from nas.space import sample  # noqa: E402
 from nas.store.metrics import MetricsFile  # noqa: E402
@@ -57,6 +58,7 @@ def quantiles(
     """For each share of random networks the limits below which that share lies, cost by cost."""
     cfg = composed(parse(VERBS["search"], list(words)), list(words))
     parts = Parts(cfg, data_source(cfg).load().without("test"))
+    set_threads(cfg.threads, parts.data.spec.size)
     generator = torch.Generator().manual_seed(0)
     drawn = [parts.cost_of(sample(parts.space, generator)) for _ in range(DRAWN)]
     values = {name: np.array([each[name] for each in drawn]) for name in costs}
