@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 
@@ -39,10 +39,10 @@ def cheapest(
         return known[key]
 
     generator = torch.Generator().manual_seed(0)
+    drawn = [_drawn(space, generator) for _ in range(STARTS)]  # whatever the other starts are
     best: tuple[dict[str, Choice], float] | None = None
-    for start in [*starts, *({} for _ in range(STARTS))]:
-        choices = {**_drawn(space, generator), **start}
-        choices, value = _descended(space, choices, excess, enough)
+    for start in [*({**drawn[0], **start} for start in starts), *drawn]:
+        choices, value = _descended(space, start, excess, enough)
         if best is None or value < best[1]:
             best = only_active(space, choices), value
         if best[1] <= enough:
@@ -52,10 +52,12 @@ def cheapest(
 
 
 def _descended(
-    space: SearchSpace, choices: dict[str, Choice], excess: object, enough: float
+    space: SearchSpace,
+    choices: dict[str, Choice],
+    excess: Callable[[Mapping[str, Choice]], float],
+    enough: float,
 ) -> tuple[dict[str, Choice], float]:
-    assert callable(excess)
-    value, improved = float(excess(choices)), True
+    value, improved = excess(choices), True
     decisions = decisions_of(space)
     while improved and value > enough:
         improved = False
@@ -64,7 +66,7 @@ def _descended(
                 {**choices, name: other} for other in neighbors(decisions[name], choices[name])
             ]
             for other in others:
-                found = float(excess(other))
+                found = excess(other)
                 if found < value:
                     choices, value, improved = other, found, True
     return choices, value

@@ -134,6 +134,16 @@ def test_the_cheapest_is_what_enumeration_finds(table: list[list[float]]) -> Non
     assert limits.excess(found) == excess
 
 
+def test_what_was_found_before_the_search_is_found_whatever_it_derives() -> None:
+    """Two costs with one needle within both; a start of the caller's must not move the others."""
+    one, two = [[1.0, 2.0, 3.0]] * 4, [[3.0, 2.0, 1.0]] * 4
+    limits = limits_of({"one": cost("one", one), "two": cost("two", two)}, {"one": 8.0, "two": 8.0})
+    alone = cheapest(SPACE, limits, enough=0.0)
+    assert alone[1] <= 0
+    for choices in ALL:
+        assert cheapest(SPACE, limits, choices, enough=0.0)[1] <= 0
+
+
 def test_probable_choices_stay_where_there_is_room() -> None:
     # Cutting d alone saves enough, and d is the decision that the policy cares least about.
     costs = {"one": cost("one", [[1.0, 1.0, 4.0]] * 4)}
