@@ -10,13 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from nas.cost_tree import tree_of
 from nas.costs.base import TreeCost
-from nas.costs.opened import AllOpen, auxiliary_of, shapes_alone
-from nas.searchable import plain_execution
+from nas.costs.opened import AllOpen, auxiliary_of, run_once
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
 
@@ -39,22 +37,7 @@ def macs_by_module(net: nn.Module, input_shape: Sequence[int]) -> dict[nn.Module
     def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         counts[module] = counts.get(module, 0.0) + _macs(module, output)
 
-    handles = [
-        module.register_forward_hook(hook)
-        for module in net.modules()
-        if isinstance(module, (*_CONVOLUTIONS, nn.Linear))
-    ]
-    device = next((p.device for p in net.parameters()), torch.device("cpu"))
-    modes = {module: module.training for module in net.modules()}
-    net.eval()
-    try:
-        with torch.no_grad(), plain_execution(net), shapes_alone(net, device):
-            net(torch.zeros(1, *input_shape, device=device))
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
-        for handle in handles:
-            handle.remove()
+    run_once(net, input_shape, hook, (*_CONVOLUTIONS, nn.Linear))
     return counts
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from nas.arch import Weights
 from nas.errors import SpaceError
+from nas.searchable import plain_execution
 from nas.supernet import Supernet
 
 _KEEP_SHAPE = (nn.BatchNorm1d, nn.BatchNorm2d, nn.ReLU)
@@ -47,8 +49,34 @@ class AllOpen(nn.Module):
         return output
 
 
+Hook = Callable[[nn.Module, tuple[Any, ...], Any], None]
+
+
+def run_once(
+    net: nn.Module,
+    input_shape: Sequence[int],
+    hook: Hook,
+    kinds: tuple[type[nn.Module], ...] = (nn.Module,),
+) -> None:
+    """One forward of one input of zeros in eval mode; ``hook`` sees every call of these modules."""
+    handles = [
+        module.register_forward_hook(hook) for module in net.modules() if isinstance(module, kinds)
+    ]
+    device = next((p.device for p in net.parameters()), torch.device("cpu"))
+    modes = {module: module.training for module in net.modules()}
+    net.eval()
+    try:
+        with torch.no_grad(), plain_execution(net), _shapes_alone(net, device):
+            net(torch.zeros(1, *input_shape, device=device))
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+        for handle in handles:
+            handle.remove()
+
+
 @contextmanager
-def shapes_alone(net: nn.Module, device: torch.device) -> Iterator[None]:
+def _shapes_alone(net: nn.Module, device: torch.device) -> Iterator[None]:
     """On the meta device, modules that keep the shape pass their input on.
 
     There PyTorch derives shapes of these in Python, which takes seconds for a whole supernet.

@@ -11,11 +11,10 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
-from nas.costs.opened import AllOpen, shapes_alone
-from nas.searchable import MixedOp, plain_execution
+from nas.costs.opened import AllOpen, run_once
+from nas.searchable import MixedOp
 from nas.supernet import Slot
 
 Shapes = tuple[tuple[int, ...], ...]  # of the tensors that a module is called with, no batch axis
@@ -83,18 +82,7 @@ def _calls(net: nn.Module, input_shape: Sequence[int]) -> dict[nn.Module, list[S
             shapes = tuple(tuple(value.shape[1:]) for value in inputs if isinstance(value, Tensor))
             calls.setdefault(module, []).append(shapes)
 
-    handles = [module.register_forward_hook(hook) for module in net.modules()]
-    device = next((p.device for p in net.parameters()), torch.device("cpu"))
-    modes = {module: module.training for module in net.modules()}
-    net.eval()
-    try:
-        with torch.no_grad(), plain_execution(net), shapes_alone(net, device):
-            AllOpen(net)(torch.zeros(1, *input_shape, device=device))
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
-        for handle in handles:
-            handle.remove()
+    run_once(AllOpen(net), input_shape, hook)
     return calls
 
 
