@@ -17,6 +17,7 @@ from nas.app.config import plain as plain
 from nas.app.limits import check_limits, configured
 from nas.arch import Arch, from_genotype
 from nas.budget import Limits
+from nas.compression import Compressed, Compression
 from nas.costs import Cost, TreeCost, rule_of
 from nas.data import ArrayData, Augment, Batches
 from nas.data.resident import resident
@@ -26,10 +27,10 @@ from nas.engine.device import Autocast, autocast_of, check_layout, compile_cells
 from nas.engine.execution import kernels_of, resolve_execution
 from nas.engine.rng import derive_seed, seed_everything
 from nas.engine.train import Droppable, DropPathSchedule, Supervised
-from nas.errors import ConfigError
+from nas.errors import ConfigError, nearest
 from nas.instantiate import conforming, factory, instantiate, loaded, target_of
-from nas.objectives import Constraint, Multiplier, Objective, Penalty
-from nas.policies import Policy
+from nas.objectives import Constraint, LogCost, Multiplier, Objective, Penalty
+from nas.policies import Policy, ThresholdGates, check_single
 from nas.relaxations import Relaxation
 from nas.schedules import Schedule
 from nas.searchable import apply_partial_channels, set_execution
@@ -95,10 +96,17 @@ class Parts:
 
     @cached_property
     def space(self) -> SearchSpace:
-        """The search space; its constructor gets the DataSpec if it has an argument ``data``."""
+        """The search space, with compression as a part of it where there is any.
+
+        Its constructor gets the DataSpec if it has an argument ``data``.
+        """
         node = self.cfg.space
         asked = self._if_asked(node, data=self.data.spec)
-        return cast(SearchSpace, self._make(SearchSpace, node, **asked))
+        base = cast(SearchSpace, self._make(SearchSpace, node, **asked))
+        compression = self.cfg.get("compression")
+        if compression is None or compression.get("_target_") is None:
+            return base
+        return Compressed(base, self._make(Compression, compression))
 
     @cached_property
     def blueprint(self) -> nn.Module:
@@ -133,7 +141,7 @@ class Parts:
         """Every cost of a genotype's network."""
         known = self.cost_decisions
         chosen = {
-            name: known[name].positions(choice)[0]
+            name: tuple(i for row in known[name].positions(choice) for i in row)
             for name, choice in choices.items()
             if name in known
         }
@@ -150,9 +158,12 @@ class Parts:
         """The space's supernet with partial channels if the strategy wants them, on the device."""
         # The same initial weights in every sitting, whatever was drawn in this process before.
         seed_everything(self.cfg.seed, "supernet")
-        net = self.space.supernet()
+        compressed = self.space if isinstance(self.space, Compressed) else None
+        net = (compressed.base if compressed else self.space).supernet()
         if self.cfg.strategy.partial_channels is not None:
             self.partial = apply_partial_channels(net, self.cfg.strategy.partial_channels)
+        if compressed:  # last: partial channels build operations anew
+            net = compressed.compress(net)
         self.unfused = set_execution(
             net, kernels_of(self.execution), self.cfg.get("memory", "normal")
         )
@@ -175,6 +186,8 @@ class Parts:
             offered["kept"] = decisions_of(self.space)
         seed = derive_seed(self.cfg.seed, "policy")
         policy = make(decisions=decisions, seed=seed, **offered)
+        if isinstance(policy, ThresholdGates):
+            check_single(self.supernet)
         return cast(Policy, conforming(policy, Policy, target_of(strategy.policy)).to(self.device))
 
     @cached_property
@@ -199,6 +212,14 @@ class Parts:
             else Penalty(self.costs[name], limit, float(weight))
             for name, limit in maxima.items()
         ]
+
+        for name, pull in (self.cfg.strategy.get("log_costs") or {}).items():
+            if name not in self.costs:
+                raise ConfigError(
+                    f"strategy.log_costs.{name}: no cost has that name; costs are "
+                    f"{', '.join(self.costs)}{nearest(str(name), self.costs)}"
+                )
+            constraints.append(LogCost(self.costs[name], float(pull)))
 
         def derived(arch: Arch) -> dict[str, float]:
             found = self.cost_of(discretize(self.space, arch))

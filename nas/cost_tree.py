@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
-from typing import Protocol, runtime_checkable
+from functools import cached_property
+from itertools import combinations, product
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,10 @@ from nas.arch import Arch, Weights, inclusion, set_probability
 
 Key = tuple[str, str]
 Chosen = Mapping[str, Sequence[int]]
-"""The indices of the candidates that a genotype keeps, by decision; without inactive ones."""
+"""The indices of the candidates that a genotype keeps, by decision; without inactive ones.
+
+Of a decision in groups one index for each group.
+"""
 
 
 class CostNode(Protocol):
@@ -236,13 +240,106 @@ class Inclusion:
         return Inclusion(self.name, self.pick, tuple(add(pair) for pair in pairs))
 
 
-def tree_of(net: nn.Module, own: Mapping[nn.Module, float]) -> CostNode:
+@dataclass(frozen=True, eq=False)
+class Table:
+    """``sum_ij.. p_i q_j .. v_ij..``: a cost by the candidates of a few independent decisions.
+
+    A decision in groups enters with the mean of its rows: exact where the cost is linear in the
+    number of groups that take a candidate. Where a decision was not executed, it costs nothing.
+
+    Attributes:
+        decisions: their names, all different.
+        values: float64, one axis for each decision in this order.
+    """
+
+    decisions: tuple[str, ...]
+    values: Tensor
+
+    @property
+    def key(self) -> Key:
+        """Merges with tables over the same decisions."""
+        return ("table", "|".join(self.decisions))
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The decisions."""
+        return frozenset(self.decisions)
+
+    def expect(self, arch: Arch) -> Tensor:
+        """The expectation over all decisions; float64."""
+        rows = [_weights(arch, name) for name in self.decisions]
+        if any(row is None for row in rows):
+            return torch.zeros((), dtype=torch.float64)
+        found = self.values
+        for weights in reversed(rows):
+            assert weights is not None
+            row = weights.values.double().mean(0)
+            found = found.to(row.device) @ row
+        return found
+
+    def exact(self, chosen: Chosen) -> float:
+        """The value at what is kept, mean over the groups."""
+        if any(name not in chosen for name in self.decisions):
+            return 0.0
+        places = list(product(*(chosen[name] for name in self.decisions)))
+        return sum(self._at(place) for place in places) / len(places)
+
+    def plus(self, other: CostNode) -> CostNode:
+        """One table of both values."""
+        assert isinstance(other, Table)
+        return Table(self.decisions, self.values + other.values)
+
+    def _at(self, place: Sequence[int]) -> float:
+        value = self._nested
+        for index in place:
+            value = value[index]
+        return cast(float, value)
+
+    @cached_property
+    def _nested(self) -> Any:
+        return self.values.tolist()  # indexing a tensor takes microseconds, of which there are many
+
+
+@dataclass(frozen=True)
+class Factor:
+    """What a cost is multiplied by: ``values[i]`` where ``decision`` takes candidate ``i``."""
+
+    decision: str
+    values: tuple[float, ...]
+
+
+def scaled(value: float, factors: Sequence[Factor]) -> CostNode:
+    """``value`` times all factors; equal decisions count as one, never as independent."""
+    rows: dict[str, Tensor] = {}
+    for factor in factors:
+        row = torch.tensor(factor.values, dtype=torch.float64, device="cpu")
+        rows[factor.decision] = rows[factor.decision] * row if factor.decision in rows else row
+    if not rows or value == 0:
+        return Leaf(float(value))
+    table = torch.tensor(float(value), dtype=torch.float64, device="cpu")
+    for name in sorted(rows):
+        table = table.unsqueeze(-1) * rows[name]
+    return Table(tuple(sorted(rows)), table)
+
+
+def times(node: CostNode, factor: float) -> CostNode:
+    """A leaf, a table, or a sum of these, times a number."""
+    if isinstance(node, Leaf):
+        return Leaf(node.value * factor)
+    if isinstance(node, Table):
+        return Table(node.decisions, node.values * factor)
+    assert isinstance(node, Sum)
+    return Sum(tuple(times(part, factor) for part in node.parts))
+
+
+def tree_of(net: nn.Module, own: Mapping[nn.Module, float | CostNode]) -> CostNode:
     """The tree of ``net`` when module ``m`` itself, without its children, costs ``own[m]``."""
 
     def visit(module: nn.Module) -> CostNode:
         if isinstance(module, Costed):
             return module.cost(visit)
         parts = [visit(child) for child in module.children()]
-        return add([Leaf(float(own.get(module, 0.0))), *parts])
+        value = own.get(module, 0.0)
+        return add([Leaf(float(value)) if isinstance(value, int | float) else value, *parts])
 
     return visit(net)

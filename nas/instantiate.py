@@ -18,6 +18,7 @@ from nas.errors import ConfigError, NasError, nearest
 from nas.plugins import OURS, importable, packages, targets, top
 
 CLASSES = (
+    "nas.compression",
     "nas.costs",
     "nas.data",
     "nas.export",

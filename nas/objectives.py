@@ -15,15 +15,13 @@ from nas.tasks import Task
 
 
 class Constraint(Protocol):
-    """A maximum on a cost, as a term of the loss.
+    """A maximum on a cost, or a pull on it, as a term of the loss.
 
     Attributes:
         cost: what is limited.
-        target: its maximum, in the cost's unit.
     """
 
     cost: Cost
-    target: float
 
     def penalty(self, arch: Arch) -> Tensor:
         """The term under ``arch``; scalar, differentiable in its weights."""
@@ -93,6 +91,28 @@ class Multiplier:
     def penalty(self, arch: Arch) -> Tensor:
         """The Lagrangian term of the expected cost; below 0 where that is within the limit."""
         return self.weight * (self.cost(arch) / self.target - 1)
+
+
+class LogCost:
+    """A pull on a cost that has no limit: ``weight * log(cost)`` (ABS, arXiv 2101.04935, eq. 14).
+
+    Its gradient does not depend on the cost's unit.
+
+    Raises:
+        ConfigError: if the weight is not above 0.
+    """
+
+    def __init__(self, cost: Cost, weight: float) -> None:
+        if not weight > 0:
+            raise ConfigError(
+                f"strategy.log_costs.{cost.name}={weight:g}: the weight must be above 0; "
+                "leave the cost out to give it none"
+            )
+        self.cost, self.weight = cost, weight
+
+    def penalty(self, arch: Arch) -> Tensor:
+        """The term under ``arch``; scalar."""
+        return self.weight * self.cost(arch).log()
 
 
 def check_positive(cost: Cost, target: float, weight: float) -> None:

@@ -68,8 +68,16 @@ def discretize(space: SearchSpace, arch: Arch) -> dict[str, Choice]:
     own = getattr(space, "discretize", None)
     if own is not None:
         return dict(own(arch))
+    return only_active(space, heaviest(decisions_of(space), arch))
+
+
+def heaviest(decisions: Mapping[str, Decision], arch: Arch) -> dict[str, Choice]:
+    """The ``pick`` largest weights of each decision that ``arch`` holds.
+
+    Raises GenotypeError for a decision that is deferred.
+    """
     choices: dict[str, Choice] = {}
-    for name, decision in decisions_of(space).items():
+    for name, decision in decisions.items():
         weights = arch.get(name)
         if weights is None:
             continue
@@ -79,7 +87,7 @@ def discretize(space: SearchSpace, arch: Arch) -> dict[str, Choice]:
             )
         chosen = weights.values.topk(decision.pick, dim=-1).indices.tolist()
         choices[name] = decision.choice(chosen)
-    return only_active(space, choices)
+    return choices
 
 
 def active(space: SearchSpace, choices: Genotype) -> Set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -30,6 +31,11 @@ class Slot(nn.Module):
     def bound(self) -> bool:
         """Whether the architecture at hand holds this slot's decision."""
         return self._given is not None
+
+    @property
+    def deferred(self) -> bool:
+        """Whether the weights at hand need evidence that the owner measures."""
+        return self._given is not None and not isinstance(self._given, Weights)
 
     @property
     def used(self) -> Weights | None:
@@ -94,6 +100,7 @@ class Supernet(nn.Module):
         slots = [module for module in net.modules() if isinstance(module, Slot)]
         self._slots = tuple(slots)
         self.decisions: Mapping[str, Decision] = collect(slot.decision for slot in slots)
+        self.readers: Mapping[str, int] = Counter(slot.decision.name for slot in slots)
         self.optional = frozenset(slot.decision.name for slot in slots if slot.optional)
 
     def bind(self, arch: Arch) -> None:

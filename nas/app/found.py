@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from nas import genotype as files
 from nas.app.session import Session
@@ -47,7 +48,8 @@ def genotype_file(
         name=name_of(parts.space),
         fingerprint=fingerprint(parts.space),
         choices=choices,
-        args={key: value for key, value in node.items() if key != "_target_"},
+        args=_settings(node),
+        compression=_settings(plain(parts.cfg).get("compression")),
         macro={key: node[key] for key in MACRO if key in node},
         view=view(choices) if view is not None else None,
         predicted=parts.cost_of(choices),
@@ -59,6 +61,13 @@ def genotype_file(
             **where,
         },
     )
+
+
+def _settings(node: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What a class is made with; nothing where none is named."""
+    if not node or node.get("_target_") is None:
+        return {}
+    return {key: value for key, value in node.items() if key != "_target_"}
 
 
 def read_genotype(session: Session, path: Path) -> dict[str, Choice]:

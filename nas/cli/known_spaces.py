@@ -26,6 +26,9 @@ ANY_DATA = DataSpec(input_shape=(3, 32, 32), kind="classes", outputs=10)
 METHODS = {"supernet", "network"}
 
 
+COMPRESSION = "nas.compression.Compression"  # of files whose run is not beside them
+
+
 @dataclass(frozen=True)
 class Known:
     """A search space that was found by its name.
@@ -149,8 +152,11 @@ def of_file(file: GenotypeFile, config: Path, plugins: Sequence[str] = ()) -> Se
     target = next(filter(None, [_target_in(config, "space"), *named]), "")
     if not target:
         raise GenotypeError(f"no config says which class space {file.space.name!r} is")
-    node = {"_target_": target, **file.space.args}
-    return build(OmegaConf.create({"space": node, "plugins": list(plugins)}))
+    settings = {"space": {"_target_": target, **file.space.args}, "plugins": list(plugins)}
+    if file.compression:
+        known = _target_in(config, "compression") or COMPRESSION
+        settings["compression"] = {"_target_": known, **file.compression}
+    return build(OmegaConf.create(settings))
 
 
 def _file(folder: Path, name: str) -> Path:

@@ -12,11 +12,13 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from nas.cost_tree import tree_of
+from nas.compression.factors import dense, per_output
+from nas.cost_tree import CostNode, add, tree_of
 from nas.costs.base import TreeCost
 from nas.costs.opened import AllOpen, auxiliary_of, run_once
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
+LAYERS = (*_CONVOLUTIONS, nn.Linear)
 
 
 def count_parameters(net: nn.Module) -> int:
@@ -37,7 +39,7 @@ def macs_by_module(net: nn.Module, input_shape: Sequence[int]) -> dict[nn.Module
     def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         counts[module] = counts.get(module, 0.0) + _macs(module, output)
 
-    run_once(net, input_shape, hook, (*_CONVOLUTIONS, nn.Linear))
+    run_once(net, input_shape, hook, LAYERS)
     return counts
 
 
@@ -56,7 +58,7 @@ class Parameters(TreeCost):
 
     def __init__(self, net: nn.Module) -> None:
         counted = set(net.modules()) - auxiliary_of(net)
-        own = {m: float(sum(p.numel() for p in m.parameters(recurse=False))) for m in counted}
+        own = {module: _parameters(module) for module in counted}
         super().__init__("params", "parameters", tree_of(net, own))
 
 
@@ -71,5 +73,14 @@ class Macs(TreeCost):
     rule = "multiply-accumulates of convolutions and linear layers for one input"
 
     def __init__(self, net: nn.Module, input_shape: Sequence[int]) -> None:
-        own = macs_by_module(AllOpen(net), input_shape)
+        found = macs_by_module(AllOpen(net), input_shape)
+        own = {module: dense(module, value) for module, value in found.items()}
         super().__init__("macs", "MAC", tree_of(net, own))
+
+
+def _parameters(module: nn.Module) -> CostNode:
+    """What a module itself has: weights of layers by both of its sides, all else by its outputs."""
+    found = dict(module.named_parameters(recurse=False))
+    weight = found.pop("weight", None) if isinstance(module, LAYERS) else None
+    rest = per_output(module, float(sum(p.numel() for p in found.values())))
+    return rest if weight is None else add([dense(module, float(weight.numel())), rest])

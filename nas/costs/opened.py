@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from nas.arch import Weights
+from nas.compression.quantizer import Quantizer
 from nas.errors import SpaceError
 from nas.searchable import plain_execution
 from nas.supernet import Supernet
 
-_KEEP_SHAPE = (nn.BatchNorm1d, nn.BatchNorm2d, nn.ReLU)
+_KEEP_SHAPE = (nn.BatchNorm1d, nn.BatchNorm2d, nn.ReLU, Quantizer)
 
 
 def auxiliary_of(net: nn.Module) -> set[nn.Module]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from nas.kernels import portable
+from nas.kernels.levels import Levels
 from nas.kernels.normalization import Normalization
 from nas.kernels.term import Term
 
@@ -35,6 +37,7 @@ class Kernels:
     mixture: Callable[[Sequence[Term], Tensor], tuple[Tensor, ...]]
     max_pool: Callable[[Tensor, int], Moments]
     avg_pool: Callable[[Tensor, int], Moments]
+    ladder: Callable[[Tensor, Tensor, Tensor, Levels], Tensor]
 
     def usable(self) -> bool:
         """Whether they may run now: autocast chooses types for modules, not for kernels."""
@@ -43,6 +46,17 @@ class Kernels:
     def for_input(self, x: Tensor) -> Kernels:
         """These kernels, or the portable ones if these do not serve ``x``."""
         return self if self.serves(x) else portable_kernels()
+
+
+@runtime_checkable
+class UsesKernels(Protocol):
+    """A module that can compute by kernels."""
+
+    kernels: Kernels | None
+
+    def use(self, kernels: Kernels | None) -> None:
+        """Compute by these from now on, or by plain PyTorch if None."""
+        ...
 
 
 @cache
@@ -57,6 +71,7 @@ def portable_kernels() -> Kernels:
         portable.mixture,
         portable.max_pool,
         portable.avg_pool,
+        portable.ladder,
     )
 
 
@@ -80,6 +95,7 @@ def native_kernels() -> Kernels | None:
         mixture=native.mixture,
         max_pool=native.max_pool,
         avg_pool=native.avg_pool,
+        ladder=native.ladder,
     )
 
 

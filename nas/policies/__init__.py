@@ -3,6 +3,7 @@
 from nas.policies.base import Policy, Sample
 from nas.policies.fixed import Fixed
 from nas.policies.free_logits import FreeLogits
+from nas.policies.threshold_gates import ThresholdGates, check_single
 from nas.policies.uniform import Uniform
 
-__all__ = ["Fixed", "FreeLogits", "Policy", "Sample", "Uniform"]
+__all__ = ["Fixed", "FreeLogits", "Policy", "Sample", "ThresholdGates", "Uniform", "check_single"]

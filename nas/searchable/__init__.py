@@ -6,6 +6,7 @@ from nas.searchable.node import Node
 from nas.searchable.nodes import Nodes
 from nas.searchable.partial import PartialChannels, apply_partial_channels
 from nas.searchable.prefix import Prefix
+from nas.searchable.scope import candidate, scoped
 
 __all__ = [
     "MixedOp",
@@ -14,6 +15,8 @@ __all__ = [
     "PartialChannels",
     "Prefix",
     "apply_partial_channels",
+    "candidate",
     "plain_execution",
+    "scoped",
     "set_execution",
 ]

@@ -7,13 +7,11 @@ from contextlib import contextmanager
 
 from torch import nn
 
-from nas.kernels import Kernels
-from nas.searchable.fusable import Fusable
+from nas.kernels import Kernels, UsesKernels
 from nas.searchable.mixed import MixedOp
 from nas.searchable.node import Node, SumOfEdges
 from nas.searchable.nodes import Memory, Nodes
 from nas.searchable.partial import PartialChannels
-from nas.searchable.primitives import Pool
 
 
 def set_execution(net: nn.Module, kernels: Kernels | None, memory: Memory = "normal") -> list[str]:
@@ -28,7 +26,7 @@ def set_execution(net: nn.Module, kernels: Kernels | None, memory: Memory = "nor
         if reason:
             reasons[reason] = None
     for part in net.modules():
-        if isinstance(part, Fusable | Pool):
+        if isinstance(part, UsesKernels) and not isinstance(part, Nodes):
             part.use(kernels)
     return list(reasons)
 
@@ -50,7 +48,7 @@ def _unfit(nodes: Nodes) -> str | None:
 @contextmanager
 def plain_execution(net: nn.Module) -> Iterator[None]:
     """Every module of ``net`` runs inside, and so do its hooks."""
-    parts = [part for part in net.modules() if isinstance(part, Nodes | Fusable | Pool)]
+    parts = [part for part in net.modules() if isinstance(part, UsesKernels)]
     before = [part.kernels for part in parts]
     for part in parts:
         part.kernels = None

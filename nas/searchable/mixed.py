@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from nas.arch import Weights
 from nas.cost_tree import Alternatives, CostNode
 from nas.decision import Candidate, Decision
+from nas.searchable.scope import candidate
 from nas.supernet import Slot, frozen
 
 MakeOperation = Callable[..., nn.Module]
@@ -37,7 +38,9 @@ class MixedOp(nn.Module):
         self.slot = Slot(decision)
         self.make, self.channels, self.stride = make, channels, stride
         width = () if channels is None else (channels,)
-        operations = [make(candidate, *width) for candidate in decision.candidates]
+        operations = [
+            candidate(make(each, *width), decision.name, each) for each in decision.candidates
+        ]
         self.ops = nn.ModuleDict(dict(zip(_keys(decision.candidates), operations, strict=True)))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -62,8 +65,8 @@ class MixedOp(nn.Module):
 def _keys(candidates: Iterable[Candidate]) -> list[str]:
     """The candidates as names that a ``ModuleDict`` takes: ``double`` is one of its attributes."""
     taken, keys = nn.ModuleDict(), list[str]()
-    for candidate in candidates:
-        key = str(candidate).replace(".", "_")
+    for each in candidates:
+        key = str(each).replace(".", "_")
         while not key or key in keys or hasattr(taken, key):
             key += "_"
         keys.append(key)

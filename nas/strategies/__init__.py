@@ -4,6 +4,7 @@ from nas.strategies.base import Capturable, Phase, Update
 from nas.strategies.bilevel import Bilevel
 from nas.strategies.derivation import Candidates, Derivation, Derived
 from nas.strategies.drawn import Drawn
+from nas.strategies.joint import Joint
 from nas.strategies.path_search import PathSearch
 from nas.strategies.single_path import SinglePath
 
@@ -14,6 +15,7 @@ __all__ = [
     "Derivation",
     "Derived",
     "Drawn",
+    "Joint",
     "PathSearch",
     "Phase",
     "SinglePath",

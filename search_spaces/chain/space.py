@@ -7,7 +7,7 @@ from torch import nn
 from nas.dataspec import DataSpec
 from nas.decision import Choice, Decision, Genotype
 from nas.errors import SpaceError
-from nas.searchable import MixedOp
+from nas.searchable import MixedOp, candidate
 from search_spaces.chain.network import LAYERS, OPERATIONS, Network, operation
 from search_spaces.heads import check_output_size
 from search_spaces.numbered import format_numbers, parse_numbers
@@ -52,7 +52,11 @@ class ChainSpace:
     def network(self, genotype: Genotype) -> Network:
         """The derived network, freshly initialized; outputs (N, outputs), or one per position."""
         width = self.network_channels
-        layers = [operation(str(genotype[name]), width, self.data.dims) for name in self.decisions]
+        chosen = {name: str(genotype[name]) for name in self.decisions}
+        layers = [
+            candidate(operation(each, width, self.data.dims), name, each)
+            for name, each in chosen.items()
+        ]
         return Network(layers, data=self.data, channels=width)
 
     def parse(self, text: str) -> dict[str, Choice]:

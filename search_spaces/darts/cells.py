@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from nas.searchable import Nodes
+from nas.searchable import Nodes, scoped
 from nas.searchable.node import total
 from search_spaces.ops import FactorizedReduce, relu_conv_bn
 
@@ -97,7 +97,9 @@ class Cell(nn.Module):
             self.preprocess0 = relu_conv_bn(
                 site.before_previous, site.channels, affine=affine, dims=dims
             )
+        scoped(self.preprocess0, f"{site.kind}/preprocess0")
         self.preprocess1 = relu_conv_bn(site.previous, site.channels, affine=affine, dims=dims)
+        scoped(self.preprocess1, f"{site.kind}/preprocess1")
         self.nodes = Nodes(nodes)
         self.concat = tuple(concat)
 

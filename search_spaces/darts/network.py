@@ -8,8 +8,10 @@ from typing import Literal
 from torch import Tensor, nn
 
 from nas.dataspec import DataSpec
+from nas.searchable import candidate
 from nas.searchable.fusable import Chain
 from search_spaces.darts.cells import Cell, Cells, DerivedNode, DropPath, Plan, Site
+from search_spaces.darts.decisions import edge_name
 from search_spaces.heads import head_of
 from search_spaces.ops import conv, named, norm, operation
 
@@ -169,9 +171,14 @@ class Network(nn.Module):
 def derived_cell(plan: Plan, site: Site, dims: int) -> Cell:
     """The cell of a genotype at a site."""
     nodes = []
-    for edges in plan.nodes:
+    for node, edges in enumerate(plan.nodes, start=2):
         modules = [
-            operation(e.operation, site.channels, site.stride(e.input), dims=dims) for e in edges
+            candidate(
+                operation(e.operation, site.channels, site.stride(e.input), dims=dims),
+                edge_name(site.kind, e.input, node),
+                e.operation,
+            )
+            for e in edges
         ]
         nodes.append(DerivedNode(modules, [edge.input for edge in edges]))
     return Cell(site, nodes, plan.concat, affine=True, dims=dims)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from itertools import combinations
 from typing import Literal
 
@@ -12,7 +12,7 @@ from torch import nn
 
 from nas.arch import Arch
 from nas.dataspec import DataSpec
-from nas.decision import Choice, Genotype
+from nas.decision import Candidate, Choice, Genotype
 from nas.errors import SpaceError
 from search_spaces.darts.cells import Cells
 from search_spaces.darts.choices import cells_of, choices_of
@@ -170,15 +170,20 @@ class DartsSpace:
 
     def size(self) -> int:
         """``(prod_node C(inputs, 2) 7^2)^2`` for the usual eight operations on all edges."""
+        return self.weighted_size(lambda decision, candidate: 1)
+
+    def weighted_size(self, count: Callable[[str, Candidate], int]) -> int:
+        """The size where a genotype counts as often as its operations, multiplied."""
         return math.prod(
-            sum(math.prod(kept) for kept in combinations(self._counts(kind, node), KEPT))
+            sum(math.prod(kept) for kept in combinations(self._counts(kind, node, count), KEPT))
             for kind in KINDS
             for node in node_range(self.nodes)
         )
 
-    def _counts(self, kind: str, node: int) -> list[int]:
-        """How many operations a genotype can hold on each edge of a node."""
-        return [len(self.decisions[edge_name(kind, source, node)]) for source in range(node)]
+    def _counts(self, kind: str, node: int, count: Callable[[str, Candidate], int]) -> list[int]:
+        """How much the operations that a genotype can hold count on each edge of a node."""
+        decisions = [self.decisions[edge_name(kind, source, node)] for source in range(node)]
+        return [sum(count(d.name, each) for each in d.candidates) for d in decisions]
 
     def _searchable(
         self, channels: int, cells: int, *, affine: bool, normalized_pooling: bool

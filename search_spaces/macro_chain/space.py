@@ -7,7 +7,7 @@ from torch import nn
 from nas.dataspec import DataSpec
 from nas.decision import Choice, Decision, Genotype
 from nas.errors import SpaceError
-from nas.searchable import MixedOp
+from nas.searchable import MixedOp, candidate
 from search_spaces.heads import check_output_size
 from search_spaces.macro_chain.network import (
     LAYERS,
@@ -71,7 +71,10 @@ class MacroChainSpace:
     def network(self, genotype: Genotype) -> Network:
         """The derived network, freshly initialized; outputs (N, outputs), or one per position."""
         places = zip(self.decisions, sites(self.network_channels), strict=True)
-        layers = [operation(str(genotype[name]), site, self.data.dims) for name, site in places]
+        layers = [
+            candidate(operation(str(genotype[n]), site, self.data.dims), n, str(genotype[n]))
+            for n, site in places
+        ]
         return self._network(layers, self.network_channels)
 
     def parse(self, text: str) -> dict[str, Choice]:

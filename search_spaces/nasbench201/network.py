@@ -9,14 +9,14 @@ from torch import Tensor, nn
 
 from nas.dataspec import DataSpec
 from nas.decision import Candidate
-from nas.searchable import MixedOp, Node, Nodes
+from nas.searchable import MixedOp, Node, Nodes, candidate, scoped
 from nas.searchable.fusable import Chain
 from nas.searchable.node import SumOfEdges
 from nas.searchable.primitives import AvgPool, Zero
 from search_spaces.heads import head_of
 from search_spaces.nasbench201.cells import NODES
 from search_spaces.nasbench201.cells import Cell as Plan
-from search_spaces.nasbench201.decisions import edge_decision, inputs_decision
+from search_spaces.nasbench201.decisions import edge_decision, edge_name, inputs_decision
 from search_spaces.ops import conv, named, norm, relu_conv_bn
 
 MakeCell = Callable[[int], nn.Module]
@@ -72,7 +72,13 @@ class Cell(nn.Module):
 def derived_cell(plan: Plan, channels: int, make: Operations) -> Cell:
     """The cell of a genotype."""
     return Cell(
-        SumOfEdges([make(name, channels) for name in plan.of(node)], range(node))
+        SumOfEdges(
+            [
+                candidate(make(name, channels), edge_name(source, node), name)
+                for source, name in enumerate(plan.of(node))
+            ],
+            range(node),
+        )
         for node in range(1, NODES)
     )
 
@@ -133,7 +139,8 @@ class Network(nn.Module):
         made: list[nn.Module] = []
         for stage in range(STAGES):
             if stage:
-                made.append(ResidualReduction(channels, 2 * channels, dims))
+                reduction = ResidualReduction(channels, 2 * channels, dims)
+                made.append(scoped(reduction, f"reduction{stage}"))
                 channels *= 2
             made += [make_cell(channels) for _ in range(cells)]
         self.cells = nn.ModuleList(made)

@@ -9,7 +9,7 @@ from nas.batch import Batch
 from nas.dataspec import DataSpec
 from nas.decision import Candidate, Decision, Genotype
 from nas.errors import SpaceError
-from nas.searchable import MixedOp
+from nas.searchable import MixedOp, candidate
 from search_spaces.heads import check_output_size
 from search_spaces.ops import operation, relu_conv_bn
 from search_spaces.toy.network import Network
@@ -61,8 +61,11 @@ class ToySpace:
     def network(self, genotype: Genotype) -> Network:
         """The derived network, freshly initialized; outputs (N, outputs), or one per position."""
         width = self.network_channels
-        chosen = [self._operation(str(genotype[name]), width) for name in self.decisions]
-        return Network(chosen, data=self.data, channels=width)
+        chosen = {name: str(genotype[name]) for name in self.decisions}
+        operations = [
+            candidate(self._operation(each, width), name, each) for name, each in chosen.items()
+        ]
+        return Network(operations, data=self.data, channels=width)
 
     def batch(self, count: int, generator: torch.Generator) -> Batch:
         """Fresh inputs (count, C, H, W) and classes (count,), for which ``best`` is best.

@@ -5,6 +5,7 @@ backward pass. Ask `available` first: without a compiler there is nothing to cal
 """
 
 from nas.kernels.native.build import available
+from nas.kernels.native.ladder import ladder
 from nas.kernels.native.mixture import mixture
 from nas.kernels.native.normalization import normalized, pointwise
 from nas.kernels.native.pooling import avg_pool, max_pool
@@ -13,6 +14,7 @@ from nas.kernels.native.separable import separable
 __all__ = [
     "available",
     "avg_pool",
+    "ladder",
     "max_pool",
     "mixture",
     "normalized",

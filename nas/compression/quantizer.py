@@ -1,0 +1,137 @@
+"""Where a tensor of a network is quantized: to fixed bits, or to those of a decision."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from nas.arch import Weights
+from nas.compression.evidence import residuals
+from nas.compression.grid import MIDTREAD, UNSIGNED, Grid, check_bits
+from nas.decision import Decision
+from nas.kernels import Kernels, Levels, portable_kernels
+from nas.supernet import Slot
+
+FIRST_CLIP = 3.0  # root mean squares of the first batch (or of the weights) that are not clipped
+SMALLEST = 1e-6
+
+
+class Quantizer(nn.Module):
+    """Quantizes to the bits of a decision, or to fixed ones, with a learnt clipping value.
+
+    The clipping value starts at three root mean squares of the first tensor seen in training. As
+    long as the architecture at hand lacks the decision, tensors pass as they are (the training
+    before a search of bits).
+
+    Args:
+        bits: a nested decision over bit-widths, or fixed bits.
+        grid: of weights; None chooses by the first tensor seen in training: unsigned if nothing in
+            it is negative, else ``midtread``.
+        normalized: whether tensors are first brought to mean 0 and deviation 1.
+
+    Raises:
+        SpaceError: for bits whose grids are not nested.
+    """
+
+    signed: Tensor
+    calibrated: Tensor
+
+    def __init__(
+        self, bits: Decision | int, grid: Grid | None = None, normalized: bool = False
+    ) -> None:
+        super().__init__()
+        candidates = bits.candidates if isinstance(bits, Decision) else (bits,)
+        name = bits.name if isinstance(bits, Decision) else "bits"
+        self.bits = check_bits(cast("tuple[int, ...]", candidates), name)
+        self.slot = Slot(bits) if isinstance(bits, Decision) else None
+        self.fixed_grid, self.normalized = grid, normalized
+        self.clip = nn.Parameter(torch.tensor(FIRST_CLIP))
+        self.register_buffer("signed", torch.tensor(True))
+        self.register_buffer("calibrated", torch.tensor(False))
+        self._facts: tuple[bool, bool] | None = None  # both buffers, read from the device once
+        self.kernels: Kernels | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``x`` on the grid, same shape."""
+        if self.slot is not None and not self.slot.bound:
+            return x
+        if self.normalized:
+            x = (x - x.mean()) / x.std().clamp_min(SMALLEST)
+        if self.training and not self._known[1]:
+            self._calibrate(x)
+        ladder = (self.kernels or portable_kernels()).ladder
+        return ladder(x, self.scale, self._gates(x), self.levels)
+
+    @property
+    def grid(self) -> Grid:
+        """Of the levels."""
+        if self.fixed_grid is not None:
+            return self.fixed_grid
+        return MIDTREAD if self._known[0] else UNSIGNED
+
+    @property
+    def levels(self) -> Levels:
+        """Of all its numbers of bits."""
+        return self.grid.levels(self.bits)
+
+    @property
+    def scale(self) -> Tensor:
+        """The clipping value, scalar, above 0."""
+        return self.clip.abs().clamp_min(SMALLEST)
+
+    def use(self, kernels: Kernels | None) -> None:
+        """Compute by these kernels from now on, or by plain PyTorch if None."""
+        self.kernels = kernels
+
+    def freeze(self) -> nn.Module:
+        """One of the chosen bits, with the clipping value learnt; nothing where there are none."""
+        if self.slot is not None and not self.slot.bound:
+            return nn.Identity()
+        bits = self.bits[0 if self.slot is None else self.slot().index]
+        found = Quantizer(bits, self.fixed_grid, self.normalized)
+        state = {name: value.detach().clone() for name, value in self.state_dict().items()}
+        found.to(self.clip.device, self.clip.dtype).load_state_dict(state)
+        return found.train(self.training)
+
+    def extra_repr(self) -> str:
+        """Bits and grid."""
+        return f"bits={self.bits}, grid={self.fixed_grid.name if self.fixed_grid else 'by data'}"
+
+    def _gates(self, x: Tensor) -> Tensor:
+        if self.slot is None:
+            return torch.ones(1, dtype=torch.float32, device=x.device)
+        seen = residuals(x, self.scale, self.levels) if self.slot.deferred else None
+        weights: Weights = self.slot(seen)
+        return weights.gates()[0]
+
+    @property
+    def _known(self) -> tuple[bool, bool]:
+        """Whether tensors are signed, and whether the clipping value was set by data."""
+        if self._facts is None:
+            meta = self.signed.device.type == "meta"
+            self._facts = (True, False) if meta else (bool(self.signed), bool(self.calibrated))
+        return self._facts
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Quantizer:
+        self._facts = None
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
+
+    def _load_from_state_dict(self, *arguments: Any) -> None:
+        self._facts = None
+        super()._load_from_state_dict(*arguments)
+
+    @torch.no_grad()
+    def _calibrate(self, x: Tensor) -> None:
+        if x.device.type == "meta":
+            return
+        self.signed.fill_(bool((x < 0).any()))
+        level = x.float().square().mean().sqrt().clamp_min(SMALLEST)
+        self.clip.copy_(FIRST_CLIP * level)
+        self.calibrated.fill_(True)
+        self._facts = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "kernels": None}

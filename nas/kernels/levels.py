@@ -1,0 +1,37 @@
+"""Nested levels of quantization as the numbers that kernels read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Levels:
+    """``offset + sum_j step_j round(.)``, rung by rung, of what is between ``low`` and ``high``.
+
+    Attributes:
+        low, high: the range, in units of the clipping value.
+        offset: where the first rung starts.
+        steps: distance of the levels of each rung, each a multiple of the next.
+        tempered: what the gradient of the clipping value is divided by, squared, per number.
+    """
+
+    low: float
+    high: float
+    offset: float
+    steps: tuple[float, ...]
+    tempered: float
+
+    def packed(self, dtype: torch.dtype) -> Tensor:
+        """Low, high, offset, then the steps; on the CPU."""
+        return _packed(self, dtype)
+
+
+@cache
+def _packed(levels: Levels, dtype: torch.dtype) -> Tensor:
+    numbers = (levels.low, levels.high, levels.offset, *levels.steps)
+    return torch.tensor(numbers, dtype=dtype, device="cpu")
