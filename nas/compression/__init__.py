@@ -1,6 +1,15 @@
-"""Compression as a dimension of any search space."""
+"""Compression as a dimension of any search space, and networks that are really smaller."""
 
+from nas.compression.channels import ChannelGroup, Member, channel_groups
 from nas.compression.rules import Compression
+from nas.compression.slicing import sliced
 from nas.compression.space import Compressed
 
-__all__ = ["Compressed", "Compression"]
+__all__ = [
+    "ChannelGroup",
+    "Compressed",
+    "Compression",
+    "Member",
+    "channel_groups",
+    "sliced",
+]

@@ -19,6 +19,7 @@ from nas.errors import ConfigError
 
 GROUPS = (
     "budget",
+    "compression",
     "cost",
     "data",
     "debug",
