@@ -1,6 +1,7 @@
 """Compression as a dimension of any search space, and networks that are really smaller."""
 
 from nas.compression.channels import ChannelGroup, Member, channel_groups
+from nas.compression.low_rank import break_even, factorized, full_rank, rank_by_energy
 from nas.compression.rules import Compression
 from nas.compression.slicing import sliced
 from nas.compression.space import Compressed
@@ -10,6 +11,10 @@ __all__ = [
     "Compressed",
     "Compression",
     "Member",
+    "break_even",
     "channel_groups",
+    "factorized",
+    "full_rank",
+    "rank_by_energy",
     "sliced",
 ]
