@@ -26,7 +26,7 @@ from nas.engine.cuda_graphs import graphed_or_why, resolve_graph
 from nas.engine.device import Autocast, autocast_of, check_layout, compile_cells, pick_device
 from nas.engine.execution import kernels_of, resolve_execution
 from nas.engine.rng import derive_seed, seed_everything
-from nas.engine.train import Droppable, DropPathSchedule, Supervised
+from nas.engine.train import Droppable, DropPathSchedule, Steering, Supervised
 from nas.errors import ConfigError, nearest
 from nas.instantiate import conforming, factory, instantiate, loaded, target_of
 from nas.objectives import Constraint, LogCost, Multiplier, Objective, Penalty
@@ -212,7 +212,6 @@ class Parts:
             else Penalty(self.costs[name], limit, float(weight))
             for name, limit in maxima.items()
         ]
-
         for name, pull in (self.cfg.strategy.get("log_costs") or {}).items():
             if name not in self.costs:
                 raise ConfigError(
@@ -286,7 +285,7 @@ class Parts:
         size = self.cfg.trainer.batch_size
         return {name: self._stream(name, [name], size) for name in ("weights", "architecture")}
 
-    def retraining(self, network: nn.Module) -> Retraining:
+    def retraining(self, network: nn.Module, steering: Steering | None = None) -> Retraining:
         """Everything that trains ``network`` alone on what the search trained on."""
         trainer, optim = self.cfg.trainer, self.cfg.optim
         network = self._placed(network)
@@ -311,6 +310,7 @@ class Parts:
             clip=trainer.network_clip,
             auxiliary_weight=trainer.auxiliary_weight,
             autocast=self.autocast,
+            steering=steering,
         )
         graphed, why = graphed_or_why(update, self._graph, self.device, compiled=self.cfg.compile)
         if graphed:

@@ -17,6 +17,7 @@ from nas.analysis.summary import seconds
 from nas.app.budgeted import outlook
 from nas.app.candidates import path_score
 from nas.app.extend import begun
+from nas.app.low_rank import trained_rank
 from nas.app.naming import chosen
 from nas.app.stages import missing
 from nas.app.stages.search import validation
@@ -203,7 +204,8 @@ def _retrain(parts: Parts) -> Estimate:
     generator = torch.Generator().manual_seed(derive_seed(parts.cfg.seed, "plan"))
     timed = []
     for _ in range(NETWORKS):  # genotypes differ in time by a factor of two
-        job = parts.retraining(parts.space.network(sample(parts.space, generator)))
+        network = parts.space.network(sample(parts.space, generator))
+        job = parts.retraining(network, trained_rank(parts.cfg, network))
         timed.append(_timed(partial(_retraining_step, job)))
     networks = 1 + int(parts.cfg.trainer.random_networks)
     steps = job.epochs * len(job.streams["train"])

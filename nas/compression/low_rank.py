@@ -188,6 +188,13 @@ def with_ranks(net: nn.Module, form: str, ranks: Mapping[str, int]) -> nn.Module
     return net
 
 
+def skeletons(net: nn.Module, form: str, ranks: Mapping[str, int]) -> nn.Module:
+    """``net`` with the named layers as two of a rank, in place, freshly initialized."""
+    for name, rank in ranks.items():
+        net.set_submodule(name, skeleton(net.get_submodule(name), form, rank, name))
+    return net
+
+
 def _checked(layer: nn.Module, form: str, rank: int, name: str) -> Form:
     most = full_rank(layer, form, name)
     if not 1 <= rank <= most:

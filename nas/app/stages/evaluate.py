@@ -12,6 +12,7 @@ from nas.app.found import checked_genotype, read_genotype
 from nas.app.given import find_genotype
 from nas.app.inherit import trained_supernet
 from nas.app.located import locate
+from nas.app.low_rank import network_of
 from nas.app.session import Session
 from nas.arch import from_genotype
 from nas.build import data_source
@@ -80,7 +81,7 @@ def network_in(folder: RunFolder, space: SearchSpace, name: str) -> nn.Module:
         raise NasError(
             f"{folder.path} holds no retrained network {name!r}; run stage retrain first"
         )
-    network = space.network(checked_genotype(space, place / "genotype.json"))
+    network = network_of(space, checked_genotype(space, place / "genotype.json"), place)
     state, _ = load_weights(place / "weights.safetensors")
     try:
         network.load_state_dict(state)
