@@ -218,7 +218,8 @@ class Parts:
                     f"strategy.log_costs.{name}: no cost has that name; costs are "
                     f"{', '.join(self.costs)}{nearest(str(name), self.costs)}"
                 )
-            constraints.append(LogCost(self.costs[name], float(pull)))
+            if name not in maxima:  # a limit takes the place of a pull
+                constraints.append(LogCost(self.costs[name], float(pull)))
 
         def derived(arch: Arch) -> dict[str, float]:
             found = self.cost_of(discretize(self.space, arch))

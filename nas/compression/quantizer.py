@@ -65,6 +65,11 @@ class Quantizer(nn.Module):
         return ladder(x, self.scale, self._gates(x), self.levels)
 
     @property
+    def owned(self) -> tuple[Decision, ...]:
+        """The decision over its bits, unless they are fixed."""
+        return () if self.slot is None else (self.slot.decision,)
+
+    @property
     def grid(self) -> Grid:
         """Of the levels."""
         if self.fixed_grid is not None:
