@@ -17,7 +17,7 @@ from nas.app.config import plain as plain
 from nas.app.limits import check_limits, configured
 from nas.arch import Arch, from_genotype
 from nas.budget import Limits
-from nas.compression import Compressed, Compression
+from nas.compression import Compressed, Rules
 from nas.costs import Cost, TreeCost, rule_of
 from nas.data import ArrayData, Augment, Batches
 from nas.data.resident import resident
@@ -26,7 +26,13 @@ from nas.engine.cuda_graphs import graphed_or_why, resolve_graph
 from nas.engine.device import Autocast, autocast_of, check_layout, compile_cells, pick_device
 from nas.engine.execution import kernels_of, resolve_execution
 from nas.engine.rng import derive_seed, seed_everything
-from nas.engine.train import Droppable, DropPathSchedule, Steering, Supervised
+from nas.engine.train import (
+    Droppable,
+    DropPathSchedule,
+    Retraining,
+    Steering,
+    Supervised,
+)
 from nas.errors import ConfigError, nearest
 from nas.instantiate import conforming, factory, instantiate, loaded, target_of
 from nas.objectives import Constraint, LogCost, Multiplier, Objective, Penalty
@@ -106,7 +112,7 @@ class Parts:
         compression = self.cfg.get("compression")
         if compression is None or compression.get("_target_") is None:
             return base
-        return Compressed(base, self._make(Compression, compression))
+        return Compressed(base, self._make(Rules, compression))
 
     @cached_property
     def blueprint(self) -> nn.Module:
@@ -388,14 +394,3 @@ class Parts:
 
     def _factory(self, node: Any) -> Callable[..., Any]:
         return factory(node, self.cfg.plugins)
-
-
-@dataclass(frozen=True)
-class Retraining:
-    """What the loop needs to train one network alone."""
-
-    update: Update
-    schedules: Sequence[Schedule]
-    streams: Mapping[str, Batches]
-    epochs: int
-    ungraphed: str = ""  # why its steps run without a CUDA graph where one was thought of

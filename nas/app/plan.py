@@ -21,11 +21,12 @@ from nas.app.low_rank import trained_rank
 from nas.app.naming import chosen
 from nas.app.stages import missing
 from nas.app.stages.search import validation
-from nas.build import Parts, Retraining, data_source
+from nas.build import Parts, data_source
 from nas.data import Batches
 from nas.engine.checkpoint import Checkpointer, Loaded
 from nas.engine.device import peak_memory, set_threads
 from nas.engine.rng import derive_seed, seed_everything
+from nas.engine.train import Retraining
 from nas.space import sample, size
 from nas.store.folder import RunFolder
 from nas.strategies import PathSearch, Phase

@@ -1,5 +1,6 @@
 """Compression as a dimension of any search space, and networks that are really smaller."""
 
+from nas.compression.base import Rules
 from nas.compression.channels import ChannelGroup, Member, channel_groups
 from nas.compression.low_rank import (
     break_even,
@@ -9,6 +10,7 @@ from nas.compression.low_rank import (
     skeletons,
     with_ranks,
 )
+from nas.compression.rank_rules import LowRank
 from nas.compression.rules import Compression
 from nas.compression.slicing import sliced
 from nas.compression.space import Compressed
@@ -18,7 +20,9 @@ __all__ = [
     "ChannelGroup",
     "Compressed",
     "Compression",
+    "LowRank",
     "Member",
+    "Rules",
     "TrainedRank",
     "break_even",
     "channel_groups",

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
+from torch import nn
+
 from nas.decision import Decision
+from nas.errors import SpaceError
 
 
 @runtime_checkable
@@ -15,3 +18,13 @@ class Owner(Protocol):
     def owned(self) -> tuple[Decision, ...]:
         """What it reads; empty where all is fixed."""
         ...
+
+
+def check_alone(net: nn.Module) -> None:
+    """Raise SpaceError where another compression is at work in ``net`` already."""
+    for name, module in net.named_modules():
+        if isinstance(module, Owner) or hasattr(module, "weight_quantizer"):
+            raise SpaceError(
+                f"{name!r} is compressed already; ranks do not go together with bits or widths "
+                "yet: choose one compression"
+            )

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 Layer = nn.Conv1d | nn.Conv2d | nn.Linear
-_SETTINGS = (
+SETTINGS = (
     *("in_channels", "out_channels", "kernel_size", "stride", "padding"),
     *("dilation", "groups", "padding_mode"),
 )
@@ -75,5 +75,5 @@ def _like(layer: Layer) -> QuantizedLayer:
         if isinstance(layer, nn.Linear):
             return QuantizedLinear(layer.in_features, layer.out_features, bias)
         make = QuantizedConv1d if isinstance(layer, nn.Conv1d) else QuantizedConv2d
-        settings: dict[str, Any] = {name: getattr(layer, name) for name in _SETTINGS}
+        settings: dict[str, Any] = {name: getattr(layer, name) for name in SETTINGS}
         return make(**settings, bias=bias)

@@ -8,6 +8,7 @@ from itertools import pairwise
 from torch import nn
 
 from nas.compression.grid import check_bits, grid_of
+from nas.compression.owner import check_alone
 from nas.compression.quantized import Layer, quantized_layer
 from nas.compression.quantizer import Quantizer
 from nas.compression.widths import LAYERS, Widths, cut, has_layers
@@ -83,6 +84,7 @@ class Compression:
             SpaceError: there is no layer to compress, or the network cannot be traced; with the
                 layer's name and what to do.
         """
+        check_alone(net)
         if not has_layers(net):
             raise SpaceError(
                 "this network has no convolution or linear layer to compress; set compression=none"

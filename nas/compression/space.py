@@ -7,14 +7,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence, Set
 from functools import cached_property
 from itertools import combinations
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
 
 from nas.arch import Arch, from_genotype
+from nas.compression.base import Rules
 from nas.compression.owner import Owner
-from nas.compression.rules import Compression
 from nas.dataspec import DataSpec
 from nas.decision import Candidate, Choice, Decision, Genotype, collect
 from nas.errors import SpaceError
@@ -42,7 +42,7 @@ class Compressed:
         compression: what is decided on.
     """
 
-    def __init__(self, base: SearchSpace, compression: Compression) -> None:
+    def __init__(self, base: SearchSpace, compression: Rules) -> None:
         self.base, self.compression = base, compression
         self.name = name_of(base)
 
@@ -78,7 +78,8 @@ class Compressed:
 
     def blueprint(self) -> nn.Module:
         """The base's blueprint, compressed."""
-        return self.compression.apply(blueprint(self.base), self._input_shape)
+        apply = getattr(self.compression, "blueprint", self.compression.apply)
+        return cast(nn.Module, apply(blueprint(self.base), self._input_shape))
 
     def network(self, genotype: Genotype) -> nn.Module:
         """The base's network with the chosen compression, freshly initialized.

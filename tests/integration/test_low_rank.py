@@ -106,3 +106,29 @@ def test_a_space_without_such_layers_is_refused_before_the_search(
     told = " ".join(capsys.readouterr().err.split())
     assert "there is no layer to train to a low rank" in told
     assert not list(here.glob("runs/**/darts*/checkpoints/search/*"))
+
+
+def test_a_search_of_ranks_gives_the_network_that_it_predicts(here: Path) -> None:
+    """The superbit space brings bits of its own; the command's compression takes their place."""
+    line = ["search", "space=superbit", "compression=low_rank", "strategy=darts", "preset=smoke"]
+    line += ["threads=1", "trainer.random_networks=0", "formats=[safetensors]"]
+    assert main([*line, "compression.ranks=[0.4,0.8]"]) == 0
+    run = resolve("latest", "runs")
+    genotype = read(run.genotype)
+    assert {name.rpartition("/")[2] for name in genotype["choices"]} == {"rank"}
+    assert {str(choice) for choice in genotype["choices"].values()} <= {"0.4", "0.8", "full"}
+    record = read(run.retrain("found") / "result.json")
+    assert record["parameters"] == genotype["predicted"]["params"]
+    assert record["macs"] == genotype["predicted"]["macs"]
+    net = nas.load(run.path)
+    pairs = sum(isinstance(module, Factorized) for module in net.modules())
+    assert pairs == sum(choice != "full" for choice in genotype["choices"].values())
+    assert not (run.retrain("found") / "ranks.json").exists()
+
+
+def test_both_ways_to_a_low_rank_at_once_are_refused(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["search", "space=superbit", "compression=low_rank", "strategy=darts", "preset=smoke"]
+    assert main([*line, "trainer=low_rank"]) != 0
+    assert "is of low rank already" in " ".join(capsys.readouterr().err.split())
