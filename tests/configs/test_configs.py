@@ -32,6 +32,7 @@ GROUPS = (
     "task",
     "trainer",
 )
+GATES = ("space=superbit", "strategy=abs", "experiment=abs_superbit_cifar10")
 # Data of the kind that a task is for, where that is not the classes of the digits.
 CHAINS = ("space=chain", "space=toy", "space=macro_chain", "space=mobile")
 MOBILE = CHAINS[2:]  # without partial channels, so not for the default strategy
@@ -97,10 +98,15 @@ def test_every_choice_builds_and_steps(choice: str, digits: ArrayData) -> None:
     """Two steps of the search with this choice; lengths and widths of the smoke preset."""
     sizes = [] if choice.startswith("preset=") else ["preset=smoke"]
     small = ["space.cells=3", "space.channels=4", "space.network_cells=3", "data.test=540"]
-    if choice in CHAINS:  # one width, no cells
+    if choice in GATES:  # no cells, and each needs the others
+        backbone = ["space.settings.channels=4", "data.test=540"]
+        small = ["space=superbit", "strategy=abs", *backbone]
+    elif choice in CHAINS:  # one width, no cells
         small = ["space.channels=4", "data.test=540"]
     elif not choice.startswith(("space=", "experiment=")):  # these may be made for four nodes
         small.append("space.nodes=2")
+    if choice in ("compression=prune", "compression=joint"):
+        small += ["space.channels=8"]  # a quarter of them is operated on
     if choice in MOBILE:
         small.append("strategy=darts")
     other = [DATA_OF[choice]] if choice in DATA_OF else []
@@ -125,11 +131,12 @@ def test_every_choice_builds_and_steps(choice: str, digits: ArrayData) -> None:
 
 @pytest.mark.parametrize("strategy", choices("strategy"))
 def test_strategies_differ_as_they_say(strategy: str, digits: ArrayData) -> None:
-    cfg = composed("preset=smoke", f"strategy={strategy}")
+    gates = strategy == "abs"
+    cfg = composed("preset=smoke", f"strategy={strategy}", *(["space=superbit"] if gates else []))
     parts = Parts(cfg, digits)
     assert (parts.derivation is not None) == (strategy in ("random", *PATHS))
     assert parts.searches == (strategy != "random")
-    if not parts.searches:
+    if not parts.searches or gates:
         return
     inputs = [name for name in parts.policy.decisions if name.endswith("/inputs")]
     assert bool(inputs) == (strategy in ("pc_darts", *PATHS))
