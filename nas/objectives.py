@@ -25,6 +25,15 @@ class Constraint(Protocol):
     cost: Cost
     target: float
 
+    @property
+    def weight(self) -> float:
+        """What the excess is multiplied with now."""
+        ...
+
+    def relative(self, arch: Arch) -> Tensor:
+        """The excess under ``arch``, relative to the maximum; scalar."""
+        ...
+
     def penalty(self, arch: Arch) -> Tensor:
         """The term under ``arch``; scalar, differentiable in its weights."""
         ...
@@ -43,7 +52,11 @@ class Penalty:
 
     def penalty(self, arch: Arch) -> Tensor:
         """The penalty of the expected cost; 0 where the limit holds."""
-        return self.weight * torch.relu(self.cost(arch) / self.target - 1)
+        return self.weight * self.relative(arch)
+
+    def relative(self, arch: Arch) -> Tensor:
+        """The relative excess of the expected cost; 0 where the limit holds."""
+        return torch.relu(self.cost(arch) / self.target - 1)
 
 
 class Multiplier:
@@ -92,7 +105,11 @@ class Multiplier:
 
     def penalty(self, arch: Arch) -> Tensor:
         """The Lagrangian term of the expected cost; below 0 where that is within the limit."""
-        return self.weight * (self.cost(arch) / self.target - 1)
+        return self.weight * self.relative(arch)
+
+    def relative(self, arch: Arch) -> Tensor:
+        """The relative excess of the expected cost; below 0 where that is within the limit."""
+        return self.cost(arch) / self.target - 1
 
 
 def check_positive(cost: Cost, target: float, weight: float) -> None:

@@ -1,8 +1,9 @@
 """Policies own every architecture parameter and hand out weights for all decisions."""
 
-from nas.policies.base import Policy, Sample
+from nas.policies.base import Policy, Sample, SampledPolicy
+from nas.policies.controller import Controller
 from nas.policies.fixed import Fixed
 from nas.policies.free_logits import FreeLogits
 from nas.policies.uniform import Uniform
 
-__all__ = ["Fixed", "FreeLogits", "Policy", "Sample", "Uniform"]
+__all__ = ["Controller", "Fixed", "FreeLogits", "Policy", "Sample", "SampledPolicy", "Uniform"]
