@@ -211,6 +211,11 @@ class Parts:
         """Whether the strategy trains a supernet at all."""
         return self.cfg.strategy["update"] is not None
 
+    @property
+    def learns(self) -> bool:
+        """Whether the strategy has a policy with something to learn."""
+        return self.searches and any(True for _ in self.policy.parameters())
+
     @cached_property
     def derivation(self) -> Derivation | None:
         """How a genotype is derived where it is not read off the policy's probabilities."""

@@ -42,6 +42,7 @@ DATA_OF = {
     "task=regression": "data=synthetic_fields",
 }
 PATHS = ("fairnas", "spos")  # strategies whose policy draws paths and learns nothing
+DRAWN = ("enas", *PATHS)  # strategies whose policy draws paths of the space
 FILES = sorted(config_dir().glob("*/*.yaml"))
 
 
@@ -134,24 +135,28 @@ def test_strategies_differ_as_they_say(strategy: str, digits: ArrayData) -> None
     gates = strategy == "abs"
     cfg = composed("preset=smoke", f"strategy={strategy}", *(["space=superbit"] if gates else []))
     parts = Parts(cfg, digits)
-    assert (parts.derivation is not None) == (strategy in ("random", *PATHS))
+    assert (parts.derivation is not None) == (strategy in ("random", *DRAWN))
     assert parts.searches == (strategy != "random")
     if not parts.searches or gates:
         return
     inputs = [name for name in parts.policy.decisions if name.endswith("/inputs")]
-    assert bool(inputs) == (strategy in ("pc_darts", *PATHS))
+    assert bool(inputs) == (strategy in ("pc_darts", *DRAWN))
     partial = [name for name, _ in parts.supernet.named_modules() if name.endswith(".inner")]
     assert bool(partial) == (strategy == "pc_darts")
     if strategy in PATHS:
         assert parts.update.fair == (strategy == "fairnas")  # type: ignore[attr-defined]
-        assert not list(parts.policy.parameters())
-        assert not parts.policy.mask("normal/0->2")[0, 0]  # none, which no genotype keeps
+        assert not parts.learns
+    elif strategy == "enas":
+        assert parts.learns
+        assert parts.policy().log_prob.requires_grad
     else:
         order = parts.update.order  # type: ignore[attr-defined]
         assert order == (2 if strategy == "darts_2nd" else 1)
+    if strategy in DRAWN:
+        assert not parts.policy.mask("normal/0->2")[0, 0]  # none, which no genotype keeps
     edges = [w for name, w in parts.policy().arch.items() if not name.endswith("/inputs")]
     hard = all(len(weights.live) == 1 for weights in edges)  # type: ignore[union-attr]
-    assert hard == (strategy in ("gdas", *PATHS))
+    assert hard == (strategy in ("gdas", *DRAWN))
 
 
 def test_no_limit_is_no_constraint_and_a_limit_is_one(digits: ArrayData) -> None:
