@@ -26,6 +26,15 @@ class Constraint(Protocol):
 
     cost: Cost
 
+    @property
+    def weight(self) -> float:
+        """What the excess is multiplied with now."""
+        ...
+
+    def relative(self, arch: Arch) -> Tensor:
+        """What the weight multiplies: how far the cost under ``arch`` is off; scalar."""
+        ...
+
     def penalty(self, arch: Arch) -> Tensor:
         """The term under ``arch``; scalar, differentiable in its weights."""
         ...
@@ -44,7 +53,11 @@ class Penalty:
 
     def penalty(self, arch: Arch) -> Tensor:
         """The penalty of the expected cost; 0 where the limit holds."""
-        return self.weight * torch.relu(self.cost(arch) / self.target - 1)
+        return self.weight * self.relative(arch)
+
+    def relative(self, arch: Arch) -> Tensor:
+        """The relative excess of the expected cost; 0 where the limit holds."""
+        return torch.relu(self.cost(arch) / self.target - 1)
 
 
 class Multiplier:
@@ -94,7 +107,11 @@ class Multiplier:
 
     def penalty(self, arch: Arch) -> Tensor:
         """The Lagrangian term of the expected cost; below 0 where that is within the limit."""
-        return self.weight * (self.cost(arch) / self.target).clamp_min(TINY).log()
+        return self.weight * self.relative(arch)
+
+    def relative(self, arch: Arch) -> Tensor:
+        """The log of the expected cost over its target, at least -1; below 0 within the limit."""
+        return (self.cost(arch) / self.target).clamp_min(math.exp(-1)).log()
 
 
 class LogCost:
@@ -116,7 +133,11 @@ class LogCost:
 
     def penalty(self, arch: Arch) -> Tensor:
         """The term under ``arch``; scalar."""
-        return self.weight * self.cost(arch).clamp_min(TINY).log()
+        return self.weight * self.relative(arch)
+
+    def relative(self, arch: Arch) -> Tensor:
+        """The log of the expected cost; scalar."""
+        return self.cost(arch).clamp_min(TINY).log()
 
 
 def check_positive(cost: Cost, target: float, weight: float) -> None:

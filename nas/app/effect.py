@@ -115,10 +115,11 @@ def trains(cfg: DictConfig) -> bool:
 
 def learns(cfg: DictConfig) -> bool:
     """Whether the strategy's update moves architecture parameters: it asks for their optimizer."""
-    if not trains(cfg):
+    update = cfg.strategy.get("update")
+    if not update or "_target_" not in update:
         return False
-    update = inspect.signature(loaded(target_of(cfg.strategy["update"]), cfg.plugins)).parameters
-    asked = update.get("architecture_optimizer")
+    known = inspect.signature(loaded(target_of(update), cfg.plugins)).parameters
+    asked = known.get("architecture_optimizer")
     return asked is not None and asked.default is inspect.Parameter.empty
 
 

@@ -21,15 +21,14 @@ from nas.app.low_rank import trained_rank
 from nas.app.naming import chosen
 from nas.app.stages import missing
 from nas.app.stages.search import validation
-from nas.build import Parts, data_source
+from nas.build import Parts, Retraining, data_source
 from nas.data import Batches
 from nas.engine.checkpoint import Checkpointer, Loaded
 from nas.engine.device import peak_memory, set_threads
 from nas.engine.rng import derive_seed, seed_everything
-from nas.engine.train import Retraining
 from nas.space import sample, size
 from nas.store.folder import RunFolder
-from nas.strategies import PathSearch, Phase
+from nas.strategies import Phase, ScoresPaths
 
 TIMED = 10
 WARM = 2
@@ -96,7 +95,7 @@ def plan(cfg: DictConfig, stages: Sequence[str], folder: RunFolder) -> None:
         "retrain": lambda: _retrain(parts),
     }
     search = parts.derivation if "search" in stages else None
-    if isinstance(search, PathSearch):
+    if isinstance(search, ScoresPaths):
         scored = search  # narrowed for the call later
         timings["derive"] = lambda: _derive(parts, scored)
     for stage, timing in timings.items():
@@ -178,7 +177,7 @@ def _search(parts: Parts, done: Done) -> Estimate:
     return Estimate(text, duration, peak_memory(parts.device))
 
 
-def _derive(parts: Parts, search: PathSearch) -> Estimate:
+def _derive(parts: Parts, search: ScoresPaths) -> Estimate:
     """Paths differ in time as networks do, so that several are scored."""
     generator = torch.Generator().manual_seed(derive_seed(parts.cfg.seed, "plan"))
     score = path_score(parts, search.batches, search.calibration)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatch
 from itertools import pairwise
 
 from torch import nn
@@ -42,6 +43,7 @@ class Compression:
             of a group always stay. For networks of one width, in place of ``widths``.
         residual: whether groups that a sum runs through are decided on as well.
         round_to: numbers of channels are rounded up to a multiple of it.
+        skip: names of layers that stay in fp32, with ``*`` for any part of a name.
 
     Raises:
         SpaceError: for bits whose grids are not nested, shares that do not rise to 1, another grid,
@@ -59,7 +61,9 @@ class Compression:
         filters: int | None = None,
         residual: bool = False,
         round_to: int = 1,
+        skip: Sequence[str] = (),
     ) -> None:
+        self.skip = tuple(skip)
         self.weight_bits = _bits(weight_bits, "compression.weight_bits")
         self.activation_bits = _bits(activation_bits, "compression.activation_bits")
         self.ends = None if ends is None else check_bits((ends,), "compression.ends")[0]
@@ -100,7 +104,7 @@ class Compression:
         return net if self.widths is None else cut(net, input_shape)
 
     def _quantized(self, net: nn.Module) -> nn.Module:
-        found = [each for each in scopes(net) if type(each[1]) in LAYERS]
+        found = list(self._layers(net))
         fixed = [name for name, _, scope in found if scope.owner is None]  # in every network
         ends = {*fixed[:1], *fixed[-1:]}
         for name, layer, scope in found:
@@ -111,6 +115,20 @@ class Compression:
             else:
                 net = made
         return net
+
+    def _layers(self, net: nn.Module) -> Iterator[tuple[str, nn.Module, Scope]]:
+        """The layers to quantize; SpaceError for one that there is no rule for."""
+        for name, layer, scope in scopes(net):
+            if any(fnmatch(name, pattern) for pattern in self.skip):
+                continue
+            if type(layer) in LAYERS:
+                yield name, layer, scope
+            elif any(p.dim() > 1 for p in layer.parameters(recurse=False)):
+                raise SpaceError(
+                    f"layer {name!r} of type {type(layer).__name__} has weights and no rule for "
+                    "quantizing them: convolutions of 1 and 2 dimensions and linear layers have; "
+                    f"leave it in fp32 by 'compression.skip=[{name}]'"
+                )
 
     def _inner(self, layer: Layer, scope: Scope) -> nn.Module:
         weights = _decision(scope, WEIGHT_BITS, self.weight_bits)

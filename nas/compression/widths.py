@@ -148,6 +148,11 @@ def _shape(
     first = next(module for module in part.modules() if isinstance(module, LAYERS))
     if isinstance(first, nn.Linear):
         return (first.in_features,)
+    if first.in_channels == 1:
+        raise SpaceError(
+            f"{scope.name} operates on a single channel, of which nothing can be left out; choose "
+            "more channels (space.channels) or less partial ones (strategy.partial_channels)"
+        )
     return (first.in_channels, *[SIDE] * (1 if isinstance(first, nn.Conv1d) else 2))
 
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from nas.batch import Batch
-from nas.data import Batches
 from nas.engine.device import Autocast
-from nas.schedules import Schedule
-from nas.strategies.base import Phase, Update
+from nas.strategies.base import Phase
 from nas.strategies.optimizers import load_optimizer, obstacle_of
 from nas.tasks import Task
 
@@ -150,14 +147,3 @@ class DropPathSchedule:
     def on_epoch(self, epoch: int) -> None:
         """Set the probability of this epoch."""
         self.network.set_drop_path(self.peak * epoch / self.epochs)
-
-
-@dataclass(frozen=True)
-class Retraining:
-    """What the loop needs to train one network alone."""
-
-    update: Update
-    schedules: Sequence[Schedule]
-    streams: Mapping[str, Batches]
-    epochs: int
-    ungraphed: str = ""  # why its steps run without a CUDA graph where one was thought of

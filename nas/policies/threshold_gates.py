@@ -57,7 +57,10 @@ class ThresholdGates(nn.Module):
                     "are gates; search it by another strategy, such as strategy=pc_darts"
                 )
         if not decisions:
-            raise ConfigError("the policy was given no decision; the space has nothing to search")
+            raise ConfigError(
+                "the policy was given no decision; the space has nothing to search: choose another "
+                "space=, or give it compression=superbit"
+            )
         if not temperature > 0:
             raise ConfigError(f"strategy.policy.temperature must be above 0, got {temperature}")
         self.decisions, self.temperature, self.margin = dict(decisions), temperature, margin

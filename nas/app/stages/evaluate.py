@@ -23,7 +23,7 @@ from nas.export.weights import load_weights
 from nas.files import read_json, write_json
 from nas.space import SearchSpace
 from nas.store.folder import RunFolder
-from nas.strategies import PathSearch
+from nas.strategies import ScoresPaths
 
 
 def evaluate_networks(session: Session) -> None:
@@ -55,7 +55,7 @@ def supernet_figures(session: Session, genotype: str | None) -> dict[str, dict[s
         choices = find_genotype(session, genotype, locate(genotype, runs), runs)
     data = data_source(session.cfg).load()
     supernet = trained_supernet(folder, session)
-    if isinstance(parts.derivation, PathSearch):
+    if isinstance(parts.derivation, ScoresPaths):
         training = calibration_batches(parts, parts.derivation.calibration)
         network = path_of(supernet, choices, training).to(parts.device)
     else:

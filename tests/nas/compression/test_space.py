@@ -12,6 +12,7 @@ from torch import nn
 from nas.arch import Weights, from_genotype
 from nas.compression import Compressed, Compression
 from nas.compression.gates import ChannelGates
+from nas.compression.owner import Owner
 from nas.compression.quantizer import Quantizer
 from nas.costs import (
     KB,
@@ -343,6 +344,20 @@ def test_filters_need_blocks_that_fit_and_one_width() -> None:
         Compressed(BACKBONES["resnet"](), Compression(filters=3)).supernet()
     with pytest.raises(SpaceError, match=r"sep_conv_3x3 has other widths in the supernet"):
         Compressed(SPACES["darts"](), Compression(filters=2)).supernet()
+
+
+def test_a_layer_without_a_rule_is_refused_until_it_is_skipped() -> None:
+    def made() -> nn.Module:
+        return nn.Sequential(
+            nn.Conv2d(2, 4, 3), nn.ConvTranspose2d(4, 4, 2), nn.Conv2d(4, 4, 1), nn.Conv2d(4, 2, 1)
+        )
+
+    with pytest.raises(SpaceError, match=r"layer '1' of type ConvTranspose2d .*skip=\[1\]"):
+        Compression().apply(made())
+    net = Compression(skip=("1",)).apply(made())
+    assert isinstance(net.get_submodule("1"), nn.ConvTranspose2d)
+    owned = {d.name for part in net.modules() if isinstance(part, Owner) for d in part.owned}
+    assert owned == {"2/weight_bits", "2/activation_bits"}
 
 
 def test_a_network_without_layers_is_refused() -> None:

@@ -69,7 +69,7 @@ def test_the_first_phase_trains_the_network_without_compression() -> None:
     ]
     names = [name for name, _ in update.supernet.named_parameters()]
     open_bits = [
-        n.endswith("clip") and "body" in n or "shortcut" in n and "clip" in n for n in names
+        (n.endswith("clip") and "body" in n) or ("shortcut" in n and "clip" in n) for n in names
     ]
     assert [not each for each in open_bits] == moved  # both ends have 8 bits all the time
 
