@@ -57,6 +57,7 @@ def test_shipped_spaces_are_listed_with_the_first_line_of_their_file() -> None:
         "macro_chain",
         "mobile",
         "nasbench201",
+        "superbit",
         "toy",
     ]
     assert texts["darts"] == "Cells of DARTS (arXiv 1806.09055)."
