@@ -27,15 +27,17 @@ LINE = [
 ]
 ALONE = ["space=superbit", "space.settings.channels=4"]
 CASES = {
-    "abs": [*ALONE, "strategy=abs", "init=inherit", "budget.bitops=6e6"],
     "abs, filters": [*ALONE, "strategy=abs", "compression.filters=4", "init=inherit"],
     "widths": [*ALONE, "strategy=darts", "compression=joint", "budget.size_kb=20"],
-    "chain": ["space=chain", "strategy=gdas", "compression=superbit"],
-    "nasbench201": ["space=nasbench201", "strategy=pc_darts", "compression=superbit"],
 }
 SLOW = {
+    "abs": [*ALONE, "strategy=abs", "init=inherit", "budget.bitops=6e6"],
+    "chain": ["space=chain", "strategy=gdas", "compression=superbit"],
+    "nasbench201": ["space=nasbench201", "strategy=pc_darts", "compression=superbit"],
+    "nasbench201, paths": ["space=nasbench201", "strategy=spos", "compression=superbit"],
+    "nasbench201, controller": ["space=nasbench201", "strategy=enas", "compression=superbit"],
     "darts": ["strategy=pc_darts", "compression=joint", "space.channels=8", "budget.bitops=4e6"],
-    "nasbench201": ["space=nasbench201", "strategy=spos", "compression=superbit"],
+    "superbit, controller": [*ALONE, "strategy=enas", "budget.bitops=6e6"],
     "torchvision": [
         *("space=superbit", "space.backbone=mobilenet_v2", "~space.settings"),
         *("strategy=spos", "compression=prune", "budget.macs=4e5"),
@@ -106,7 +108,10 @@ def test_a_budget_that_bits_cannot_meet_is_refused(capsys: pytest.CaptureFixture
     ("words", "sentence"),
     [
         ([*ALONE, "strategy=abs", "compression.weight_bits=[2,3]"], "the levels of 2 bits are not"),
-        (["strategy=abs", "compression=superbit"], "is no ladder of nested candidates"),
+        (
+            ["space=toy", "strategy=abs", "compression=superbit"],
+            "is no ladder of nested candidates",
+        ),
         ([*ALONE, "strategy=darts", "compression=none"], "give it compression=superbit"),
         ([*ALONE, "strategy=darts", "compression.filters=3"], "does not divide the 4 filters of"),
     ],

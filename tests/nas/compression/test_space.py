@@ -102,16 +102,25 @@ CHANNELS = {
     "all widths": Compression(widths=WIDTHS, residual=True),
     "filters": Compression(filters=2),
 }
-CASES = [
-    *((space, "bits") for space in SPACES),
+FAST = [
+    *((space, "bits") for space in SPACES if space != "darts"),
     ("darts", "bits and widths"),
-    ("mobile", "bits and widths"),
     ("resnet", "bits and widths"),
     ("resnet", "widths alone"),
     ("resnet", "all widths"),
     ("resnet", "filters"),
-    ("densenet", "bits and widths"),
-    ("mobilenet", "bits and widths"),
+]
+CASES = [
+    *FAST,
+    *(
+        pytest.param(space, how, marks=pytest.mark.slow)
+        for space, how in [
+            ("darts", "bits"),
+            ("mobile", "bits and widths"),
+            ("densenet", "bits and widths"),
+            ("mobilenet", "bits and widths"),
+        ]
+    ),
 ]
 BACKBONES: Mapping[str, Callable[[], SearchSpace]] = {
     "resnet": lambda: BackboneSpace(DATA, "resnet20", {"channels": 4}),
@@ -132,7 +141,7 @@ def test_costs_are_those_of_the_networks_built(name: str, how: str) -> None:
     space = compressed(name, how)
     known, costs = costs_of(space, (2, 8, 8))
     generator = torch.Generator().manual_seed(0)
-    for _ in range(2 if name in LARGE else 6):
+    for _ in range(2 if name in LARGE else 4):
         choices = check_genotype(space, sample(space, generator))
         network = space.network(choices).eval()
         built = counted(network, (2, 8, 8))
