@@ -8,10 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from nas.compression.quantizer import Quantizer
 from nas.errors import NasError
 from nas.export.base import Run
 
 TOLERANCE = 1e-4
+ONE_LEVEL = 0.1  # where a rounding error of 1e-7 may move a number to the next level of its grid
 BATCHES = (1, 4)
 
 
@@ -62,6 +64,12 @@ def repeats(network: nn.Module, input_shape: Sequence[int], *, seed: int = 0) ->
     inputs = next(random_inputs(input_shape, 1, seed))
     pairs = zip(_tensors(network(inputs)), _tensors(network(inputs)), strict=True)
     return all(torch.allclose(y, again, equal_nan=True) for y, again in pairs)
+
+
+def tolerance_of(network: nn.Module, tolerance: float) -> float:
+    """The largest difference allowed: larger for a network in quantized numbers."""
+    rounds = any(isinstance(part, Quantizer) for part in network.modules())
+    return max(tolerance, ONE_LEVEL) if rounds else tolerance
 
 
 def check(name: str, difference: float, tolerance: float = TOLERANCE) -> None:

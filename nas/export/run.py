@@ -138,7 +138,7 @@ def _export(name: str, exporter: Exporter, job: _Job) -> ExportRecord:
             f"export {name} failed ({type(error).__name__}: {reason}): "
             f"mend the network, or leave {name!r} out of the formats"
         ) from error
-    parity.check(name, difference, job.tolerance)
+    parity.check(name, difference, parity.tolerance_of(job.network, job.tolerance))
     return ExportRecord(name, path, path.stat().st_size, difference, WRITTEN)
 
 

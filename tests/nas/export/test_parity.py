@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from nas.compression import Compression
 from nas.errors import NasError
 from nas.export import parity
 
@@ -102,3 +103,10 @@ def test_no_gradients_are_recorded() -> None:
     assert seen
     assert not any(seen)
     assert torch.is_grad_enabled()
+
+
+def test_a_network_in_quantized_numbers_may_be_off_by_a_level() -> None:
+    plain = nn.Sequential(nn.Conv2d(1, 2, 1), nn.Conv2d(2, 2, 1))
+    assert parity.tolerance_of(plain, 1e-4) == 1e-4
+    quantized = Compression((4,), (4,)).apply(plain)
+    assert parity.tolerance_of(quantized, 1e-4) == parity.ONE_LEVEL
