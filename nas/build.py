@@ -249,8 +249,16 @@ class Parts:
             **architecture,
         )
         known = cast(Update, conforming(update, Update, target_of(self.cfg.strategy["update"])))
+        if (curriculum := self.cfg.strategy.get("curriculum")) is not None:
+            known = self._staged(known, curriculum)
         self.graphed, self.ungraphed = graphed_or_why(known, self._graph, self.device)
         return self.graphed or known
+
+    def _staged(self, update: Update, node: DictConfig) -> Update:
+        seed = derive_seed(self.cfg.seed, "curriculum")
+        make = self._factory(node)
+        staged = make(update=update, policy=self.policy, supernet=self.supernet, seed=seed)
+        return cast(Update, conforming(staged, Update, target_of(node)))
 
     @cached_property
     def schedules(self) -> list[Schedule]:

@@ -69,6 +69,7 @@ class Strategy:
     schedules: dict[str, dict[str, Any]] = field(default_factory=dict)
     derivation: dict[str, Any] | None = None
     log_costs: dict[str, float] = field(default_factory=dict)
+    curriculum: dict[str, Any] | None = None
 
 
 @dataclass

@@ -191,6 +191,21 @@ def search_text(result: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
+def gap_text(result: Mapping[str, Any]) -> str:
+    """The metric on validation from the supernet to the retrained network; "" without a search."""
+    gap = result.get("gap") or {}
+    metric = str(gap.get("metric", ""))
+    words = {
+        "supernet": "supernet {}",
+        "inherited": "derived with its weights {}",
+        "recalibrated": "recalibrated {}",
+        "retrained": "retrained {}",
+    }
+    values = {name: number(gap, name) for name in words}
+    known = [words[n].format(figure(metric, v)) for n, v in values.items() if v is not None]
+    return f"{', '.join(known)}; {in_words(metric)} on validation" if known else ""
+
+
 def comparison_text(result: Mapping[str, Any]) -> str:
     """The sentence on found against random, stored or made from the values; "" if neither."""
     stored = (result.get("comparison") or {}).get("sentence")
@@ -213,6 +228,7 @@ def _found_rows(result: Mapping[str, Any]) -> list[Row]:
         ("found", str(result.get("summary") or "")),
         ("search", search_text(result)),
         ("derived", derived),
+        ("gap", gap_text(result)),
     ]
     if parameters is not None:
         rows.append(("parameters", millions(parameters)))

@@ -2,6 +2,7 @@
 
 from nas.strategies.base import Capturable, Phase, Update
 from nas.strategies.bilevel import Bilevel
+from nas.strategies.curriculum import Curriculum
 from nas.strategies.derivation import Candidates, Derivation, Derived, ScoresPaths
 from nas.strategies.drawn import Drawn
 from nas.strategies.joint import Joint
@@ -14,6 +15,7 @@ __all__ = [
     "Bilevel",
     "Candidates",
     "Capturable",
+    "Curriculum",
     "Derivation",
     "Derived",
     "Drawn",

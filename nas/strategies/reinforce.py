@@ -49,6 +49,8 @@ class Reinforce:
         weights_optimizer: over ``supernet.parameters()``.
         architecture_optimizer: over ``policy.parameters()``.
         warmup: share of the epochs in which the weights learn on uniform paths and the policy not.
+        whole_epochs: weights and policy take turns by epochs and not by batches, as released with
+            CNAS (arXiv 2007.07197): an epoch goes over one of the two splits, the weights' first.
         samples: paths whose gradients are averaged in a step of the policy, on one batch.
         entropy: weight of the entropy, in units of the reward per nat.
         momentum: of the moving averages; the first step's means begin them.
@@ -69,6 +71,7 @@ class Reinforce:
         architecture_optimizer: torch.optim.Optimizer,
         *,
         warmup: float = 0.0,
+        whole_epochs: bool = False,
         samples: int = 1,
         entropy: float = 1e-4,
         momentum: float = 0.99,
@@ -86,7 +89,8 @@ class Reinforce:
         self.supernet, self.policy, self.objective = supernet, policy, objective
         self.weights_optimizer = weights_optimizer
         self.architecture_optimizer = architecture_optimizer
-        self.warmup, self.samples, self.entropy = warmup, samples, entropy
+        self.warmup, self.whole_epochs = warmup, whole_epochs
+        self.samples, self.entropy = samples, entropy
         self.momentum, self.architecture_clip = momentum, architecture_clip
         self.autocast = autocast
         self._averages: dict[str, Tensor] = {}
@@ -96,8 +100,25 @@ class Reinforce:
         """A warm-up of the weights on uniform paths, if any, then the alternating search."""
         first = round(self.warmup * epochs)
         warmup = Phase("warmup", first, ("weights",), self.warmup_step)
-        search = Phase("search", epochs - first, ("weights", "architecture"), self.step)
-        return [phase for phase in (warmup, search) if phase.epochs > 0]
+        if self.whole_epochs:
+            search = self._turns(epochs - first)
+        else:
+            both = ("weights", "architecture")
+            search = [Phase("search", epochs - first, both, self.step)]
+        return [phase for phase in (warmup, *search) if phase.epochs > 0]
+
+    def _turns(self, epochs: int) -> list[Phase]:
+        """An epoch of the weights, one of the policy, and so on."""
+        if epochs < 2:
+            raise ConfigError(
+                "strategy.update.whole_epochs=true needs at least one epoch of the weights and one "
+                f"of the policy beside the warm-up, in every stage; {epochs} are left of "
+                "trainer.epochs: raise it, lower strategy.update.warmup, or set "
+                "strategy.update.whole_epochs=false"
+            )
+        weights = Phase("weights", 1, ("weights",), self.weights_step)
+        policy = Phase("policy", 1, ("architecture",), self.policy_step)
+        return [policy if turn % 2 else weights for turn in range(epochs)]
 
     def step(self, train: Batch, held_out: Batch) -> Mapping[str, Tensor]:
         """A step of the policy on ``held_out``, then one of the weights on ``train``."""

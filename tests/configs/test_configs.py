@@ -16,6 +16,7 @@ from nas.build import Parts, data_source
 from nas.cli.paths import config_dir
 from nas.data import ArrayData
 from nas.errors import ConfigError
+from nas.strategies import Curriculum
 
 GROUPS = (
     "budget",
@@ -42,7 +43,8 @@ DATA_OF = {
     "task=regression": "data=synthetic_fields",
 }
 PATHS = ("fairnas", "spos")  # strategies whose policy draws paths and learns nothing
-DRAWN = ("enas", *PATHS)  # strategies whose policy draws paths of the space
+LEARNT = ("cnas", "enas")  # strategies with a controller
+DRAWN = (*LEARNT, *PATHS)  # strategies whose policy draws paths of the space
 FILES = sorted(config_dir().glob("*/*.yaml"))
 
 
@@ -148,9 +150,10 @@ def test_strategies_differ_as_they_say(strategy: str, digits: ArrayData) -> None
     if strategy in PATHS:
         assert parts.update.fair == (strategy == "fairnas")  # type: ignore[attr-defined]
         assert not parts.learns
-    elif strategy == "enas":
+    elif strategy in LEARNT:
         assert parts.learns
         assert parts.policy().log_prob.requires_grad
+        assert isinstance(parts.update, Curriculum) == (strategy == "cnas")
     else:
         order = parts.update.order  # type: ignore[attr-defined]
         assert order == (2 if strategy == "darts_2nd" else 1)

@@ -11,7 +11,7 @@ import pytest
 from nas.decision import Decision
 from nas.policies import Controller, FreeLogits, Policy, Uniform
 from nas.relaxations import SinglePath
-from nas.strategies import Bilevel, Reinforce, Update
+from nas.strategies import Bilevel, Curriculum, Reinforce, Update
 from nas.strategies import SinglePath as SinglePathUpdate
 from nas.testing import check_strategy, toys
 from nas.testing.strategy import sampled_logits, soft_logits
@@ -39,6 +39,10 @@ def gently(**parts: Any) -> Update:
     return Reinforce(**parts, warmup=0.3, samples=2)
 
 
+def in_stages(make: Callable[..., Update], **parts: Any) -> Update:
+    return Curriculum(make(**parts), parts["policy"], parts["supernet"])
+
+
 GOOD: dict[str, tuple[Callable[..., Update], dict[str, Any]]] = {
     "first order": (Bilevel, {"order": 1, "edge_weights": False}),
     "first order, partial channels": (
@@ -63,6 +67,14 @@ GOOD: dict[str, tuple[Callable[..., Update], dict[str, Any]]] = {
     "rewards, several samples": (
         partial(Reinforce, samples=2),
         {"make_policy": controller, "epochs": 1, "least": 0},
+    ),
+    "first order in stages": (
+        partial(in_stages, partial(Bilevel, warmup=0.3)),
+        {"edge_weights": False},
+    ),
+    "rewards in stages": (
+        partial(in_stages, partial(Reinforce, warmup=0.3)),
+        {"make_policy": controller, "epochs": 3, "least": 0},
     ),
 }
 

@@ -6,6 +6,7 @@ from nas import console
 from nas.app import budgeted
 from nas.app.candidates import RunCandidates
 from nas.app.found import write_genotype
+from nas.app.gap import measure_gap
 from nas.app.pictures import draw_cells
 from nas.app.session import Session
 from nas.app.stages.search import ended, search
@@ -20,7 +21,7 @@ def derive(session: Session) -> None:
 
     By default it is discretized from the last policy, under the budget where there is one. A
     strategy with a ``derivation`` finds it by that, with a row of ``queries.jsonl`` per path
-    scored. Budget and derivation leave ``derivation.json``.
+    scored. Budget and derivation leave ``derivation.json``, a supernet ``gap.json``.
     """
     parts, folder = session.parts, session.folder
     if parts.searches and not ended(session):
@@ -30,6 +31,8 @@ def derive(session: Session) -> None:
     for name, figure in figures.items():
         session.board.figure(name, figure, int(session.cfg.trainer.epochs))
     write_genotype(session, choices, folder.genotype)
+    if parts.searches:
+        measure_gap(session, choices)
     for sentence in getattr(parts.space, "notes", ()):
         console.say(f"note    {sentence}")
 

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from nas.analysis.summary import compare_sentence
 from nas.analysis.text import summary_of
 from nas.app.found import read_genotype
+from nas.app.gap import gap
 from nas.app.limits import limits
 from nas.app.pictures import graph_of
 from nas.app.session import Session
@@ -87,6 +88,8 @@ def collect(session: Session) -> dict[str, Any]:
         result["search"] = read_json(folder.path / "search.json")
     if (folder.path / RECORD).is_file():
         result["derivation"] = read_json(folder.path / RECORD)
+    if found := gap(session, networks):
+        result["gap"] = found
     comparison = compare(task, networks)
     if comparison:
         result["comparison"] = comparison
