@@ -32,11 +32,13 @@ class Timing(Generic[KeyT]):
         drift: the largest deviation of the reference's median in a third of the rounds from that
             of all rounds, as a share; None for times that were given.
         rounds: how many readings there are of each.
+        reference: the reference's median in ms; None for times that were given.
     """
 
     rows: Mapping[KeyT, Row]
     drift: float | None
     rounds: int
+    reference: float | None = None
 
 
 def interleaved(
@@ -71,7 +73,7 @@ def interleaved(
                 found[key].append(_read(runs[key], counts[key], clock))
             tell()
     rows = {key: row_of(values) for key, values in found.items()}
-    return Timing(rows, drift_of(fixed_readings), rounds)
+    return Timing(rows, drift_of(fixed_readings), rounds, median(fixed_readings))
 
 
 def row_of(values: Sequence[float]) -> Row:

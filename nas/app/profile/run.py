@@ -139,6 +139,7 @@ def _table(
         device = {"name": name, "source": wanted.label, "from": wanted.given, **device}
     about: dict[str, Any] = {
         "drift": times.drift,
+        "reference_ms": times.reference,
         "rounds": times.rounds,
         "code": {"source": own_source_digest(), "git": git_state(Path(__file__).parents[2])},
     }
