@@ -37,19 +37,26 @@ def largest_difference(
     """
     largest = 0.0
     for inputs in random_inputs(input_shape, count, seed):
-        expected, found = _tensors(network(inputs)), _tensors(run(inputs))
+        expected, found = tensors_of(network(inputs)), tensors_of(run(inputs))
         if not all(bool(y.isfinite().all()) for y in expected):
             raise NasError(
                 "the network to export computes NaN or infinity on random inputs: "
                 "retrain it with a lower learning rate"
             )
-        if [y.shape for y in expected] != [y.shape for y in found]:
-            return math.inf
-        for wanted, got in zip(expected, found, strict=True):
-            relative = (got - wanted).abs() / wanted.abs().clamp(min=1)
-            if relative.numel():
-                relative = relative.nan_to_num(nan=math.inf, posinf=math.inf)
-                largest = max(largest, float(relative.max()))
+        largest = max(largest, largest_of(expected, found))
+    return largest
+
+
+def largest_of(expected: Sequence[Tensor], found: Sequence[Tensor]) -> float:
+    """Largest abs(found - expected) / max(1, abs(expected)); infinite for NaN and other shapes."""
+    if [y.shape for y in expected] != [y.shape for y in found]:
+        return math.inf
+    largest = 0.0
+    for wanted, got in zip(expected, found, strict=True):
+        relative = (got - wanted).abs() / wanted.abs().clamp(min=1)
+        if relative.numel():
+            relative = relative.nan_to_num(nan=math.inf, posinf=math.inf)
+            largest = max(largest, float(relative.max()))
     return largest
 
 
@@ -60,7 +67,7 @@ def repeats(network: nn.Module, input_shape: Sequence[int], *, seed: int = 0) ->
     A network that computes NaN repeats itself: ``largest_difference`` says what is wrong with it.
     """
     inputs = next(random_inputs(input_shape, 1, seed))
-    pairs = zip(_tensors(network(inputs)), _tensors(network(inputs)), strict=True)
+    pairs = zip(tensors_of(network(inputs)), tensors_of(network(inputs)), strict=True)
     return all(torch.allclose(y, again, equal_nan=True) for y, again in pairs)
 
 
@@ -73,12 +80,12 @@ def check(name: str, difference: float, tolerance: float = TOLERANCE) -> None:
         )
 
 
-def _tensors(outputs: object) -> list[Tensor]:
+def tensors_of(outputs: object) -> list[Tensor]:
     """The tensors of any nesting, in order; None (an absent auxiliary head) is left out."""
     if isinstance(outputs, Tensor):
         return [outputs]
     if isinstance(outputs, Mapping):
         outputs = list(outputs.values())
     if isinstance(outputs, list | tuple):
-        return [tensor for part in outputs for tensor in _tensors(part)]
+        return [tensor for part in outputs for tensor in tensors_of(part)]
     return []

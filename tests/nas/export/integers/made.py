@@ -1,0 +1,64 @@
+"""Small quantized networks whose batch norms and clipping values come from data."""
+
+import torch
+from torch import Tensor, nn
+
+from nas.compression import Compression
+from nas.export.base import frozen_copy
+
+SHAPE = (3, 8, 8)
+
+
+class Small(nn.Module):
+    """A chain that fuses, a residual sum that does not, pooling, depthwise, two linear layers."""
+
+    def __init__(self, width: int = 6) -> None:
+        super().__init__()
+        self.stem = self.block(3, width)
+        self.pool = nn.MaxPool2d(2)
+        self.body = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1, groups=width, bias=False),
+            nn.Conv2d(width, width, 1, bias=False),
+            nn.BatchNorm2d(width),
+        )
+        self.last = self.block(width, 2 * width)
+        self.hidden = nn.Sequential(nn.Linear(2 * width, 8), nn.BatchNorm1d(8), nn.ReLU())
+        self.head = nn.Linear(8, 5)
+
+    @staticmethod
+    def block(c_in: int, c_out: int) -> nn.Sequential:
+        conv = nn.Conv2d(c_in, c_out, 3, padding=1, bias=False)
+        return nn.Sequential(conv, nn.BatchNorm2d(c_out), nn.ReLU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.pool(self.stem(x))
+        x = self.last(torch.relu(x + self.body(x)))
+        out: Tensor = self.head(self.hidden(x.mean((2, 3))))
+        return out
+
+
+def quantized(
+    net: nn.Module,
+    shape: tuple[int, ...],
+    weights: int | None = 8,
+    inputs: int | None = 8,
+    **more: str,
+) -> nn.Module:
+    """The network, quantized, after three batches of training mode, ready for export."""
+    bits = [None if each is None else (each,) for each in (weights, inputs)]
+    ends = weights or inputs
+    net = Compression(*bits, ends=ends, **more).apply(net).train()
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and module.affine:
+            nn.init.normal_(module.weight)  # of both signs
+            nn.init.normal_(module.bias)
+    with torch.no_grad():
+        for _ in range(3):
+            net(torch.randn(16, *shape))
+    return frozen_copy(net)
+
+
+def small(weights: int | None = 8, inputs: int | None = 8, **more: str) -> nn.Module:
+    """A small quantized network of given bits."""
+    torch.manual_seed(3)
+    return quantized(Small(), SHAPE, weights, inputs, **more)
