@@ -281,8 +281,7 @@ def integers_text(export: Mapping[str, Any]) -> str:
     facts = export.get("facts") or {}
     if "computed" not in facts:
         return ""
-    kilo = [f"{export['bytes'] / 1e3:,.0f} kB", f"{facts['fp32_bytes'] / 1e3:,.0f} kB"]
-    parts = [f"{kilo[0]}, in fp32 {kilo[1]}"]
+    parts = [f"{size(export['bytes'])}, in fp32 {size(facts['fp32_bytes'])}"]
     if facts.get("ms") and facts.get("fp32_ms"):
         ratio = facts["fp32_ms"] / facts["ms"]
         verdict = f"{ratio:.1f}x faster" if ratio >= 1 else f"{1 / ratio:.1f}x slower"

@@ -36,7 +36,7 @@ def exporters_for(formats: Sequence[str], plugins: Sequence[str]) -> dict[str, E
 
 
 def write_formats(session: Session, formats: Sequence[str]) -> list[ExportRecord]:
-    """Write the found network in ``formats``, each checked against the original; say of integers."""
+    """Write the found network in ``formats``, each checked; says how those in integers are."""
     bar = session.bars.task("export", 1)
     text = (session.folder.retrain("found") / "genotype.json").read_text(encoding="utf-8")
     records = export_all(
@@ -59,4 +59,6 @@ def _say(record: ExportRecord) -> None:
     if sentence := integers_text(record.to_json()):
         console.say(f"{record.format} in integers: {sentence}")
     for unmet in record.facts.get("unmet", ()):
-        console.warn(f"export {record.format}: {unmet}; its size and time are measured all the same")
+        console.warn(
+            f"export {record.format}: {unmet}; its size and time are measured all the same"
+        )
