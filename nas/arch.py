@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import cast
 
 import torch
@@ -38,6 +39,11 @@ class Weights:
 
     def gates(self) -> Tensor:
         """Nested gates (groups, n): ``g_j = sum_{i>=j} w_i``, so 1 = g_0 >= g_1 >= ..."""
+        return self._gates
+
+    @cached_property
+    def _gates(self) -> Tensor:
+        # Many layers may share a decision: computed once for all of them.
         return self.values.flip(-1).cumsum(-1).flip(-1)
 
     def expect(self, per_candidate: Tensor) -> Tensor:

@@ -15,9 +15,10 @@ from torch import nn
 from nas.app.config import data_source as data_source
 from nas.app.config import plain as plain
 from nas.app.limits import check_limits, configured
-from nas.arch import Arch, from_genotype
+from nas.app.objective import objective_of
+from nas.arch import from_genotype
 from nas.budget import Limits
-from nas.compression import Compressed, Compression
+from nas.compression import Compressed, Rules
 from nas.costs import Cost, TreeCost, rule_of
 from nas.data import ArrayData, Augment, Batches
 from nas.data.resident import resident
@@ -26,10 +27,10 @@ from nas.engine.cuda_graphs import graphed_or_why, resolve_graph
 from nas.engine.device import Autocast, autocast_of, check_layout, compile_cells, pick_device
 from nas.engine.execution import kernels_of, resolve_execution
 from nas.engine.rng import derive_seed, seed_everything
-from nas.engine.train import Droppable, DropPathSchedule, Supervised
-from nas.errors import ConfigError, nearest
+from nas.engine.train import Droppable, DropPathSchedule, Steering, Supervised
+from nas.errors import ConfigError
 from nas.instantiate import conforming, factory, instantiate, loaded, target_of
-from nas.objectives import Constraint, LogCost, Multiplier, Objective, Penalty
+from nas.objectives import Objective
 from nas.policies import Policy, ThresholdGates, check_single
 from nas.relaxations import Relaxation
 from nas.schedules import Schedule
@@ -38,7 +39,6 @@ from nas.space import (
     SearchSpace,
     blueprint,
     decisions_of,
-    discretize,
     fingerprint,
     name_of,
 )
@@ -106,7 +106,7 @@ class Parts:
         compression = self.cfg.get("compression")
         if compression is None or compression.get("_target_") is None:
             return base
-        return Compressed(base, self._make(Compression, compression))
+        return Compressed(base, self._make(Rules, compression))
 
     @cached_property
     def blueprint(self) -> nn.Module:
@@ -203,34 +203,18 @@ class Parts:
 
     @cached_property
     def objective(self) -> Objective:
-        """Task loss and one constraint per limit of the budget."""
-        maxima = {} if self.limits is None else self.limits.maxima
-        weight = self.cfg.budget.get("weight")
-        constraints: list[Constraint] = [
-            Multiplier(self.costs[name], limit, float(self.cfg.budget.rate))
-            if weight is None
-            else Penalty(self.costs[name], limit, float(weight))
-            for name, limit in maxima.items()
-        ]
-
-        for name, pull in (self.cfg.strategy.get("log_costs") or {}).items():
-            if name not in self.costs:
-                raise ConfigError(
-                    f"strategy.log_costs.{name}: no cost has that name; costs are "
-                    f"{', '.join(self.costs)}{nearest(str(name), self.costs)}"
-                )
-            constraints.append(LogCost(self.costs[name], float(pull)))
-
-        def derived(arch: Arch) -> dict[str, float]:
-            found = self.cost_of(discretize(self.space, arch))
-            return {self.costs[name].name: found[name] for name in maxima}
-
-        return Objective(self.task, constraints, derived)
+        """Task loss, one constraint per limit of the budget, and the strategy's pulls on costs."""
+        return objective_of(self)
 
     @property
     def searches(self) -> bool:
         """Whether the strategy trains a supernet at all."""
         return self.cfg.strategy["update"] is not None
+
+    @property
+    def learns(self) -> bool:
+        """Whether the strategy has a policy with something to learn."""
+        return self.searches and any(True for _ in self.policy.parameters())
 
     @cached_property
     def derivation(self) -> Derivation | None:
@@ -286,7 +270,7 @@ class Parts:
         size = self.cfg.trainer.batch_size
         return {name: self._stream(name, [name], size) for name in ("weights", "architecture")}
 
-    def retraining(self, network: nn.Module) -> Retraining:
+    def retraining(self, network: nn.Module, steering: Steering | None = None) -> Retraining:
         """Everything that trains ``network`` alone on what the search trained on."""
         trainer, optim = self.cfg.trainer, self.cfg.optim
         network = self._placed(network)
@@ -311,6 +295,7 @@ class Parts:
             clip=trainer.network_clip,
             auxiliary_weight=trainer.auxiliary_weight,
             autocast=self.autocast,
+            steering=steering,
         )
         graphed, why = graphed_or_why(update, self._graph, self.device, compiled=self.cfg.compile)
         if graphed:

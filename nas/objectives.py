@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -13,6 +14,8 @@ from nas.costs import Cost
 from nas.errors import ConfigError
 from nas.tasks import Task
 
+TINY = 1e-12
+
 
 class Constraint(Protocol):
     """A maximum on a cost, or a pull on it, as a term of the loss.
@@ -22,6 +25,15 @@ class Constraint(Protocol):
     """
 
     cost: Cost
+
+    @property
+    def weight(self) -> float:
+        """What the excess is multiplied with now."""
+        ...
+
+    def relative(self, arch: Arch) -> Tensor:
+        """What the weight multiplies: how far the cost under ``arch`` is off; scalar."""
+        ...
 
     def penalty(self, arch: Arch) -> Tensor:
         """The term under ``arch``; scalar, differentiable in its weights."""
@@ -41,23 +53,28 @@ class Penalty:
 
     def penalty(self, arch: Arch) -> Tensor:
         """The penalty of the expected cost; 0 where the limit holds."""
-        return self.weight * torch.relu(self.cost(arch) / self.target - 1)
+        return self.weight * self.relative(arch)
+
+    def relative(self, arch: Arch) -> Tensor:
+        """The relative excess of the expected cost; 0 where the limit holds."""
+        return torch.relu(self.cost(arch) / self.target - 1)
 
 
 class Multiplier:
     """A maximum whose weight adapts: a multiplier of the augmented Lagrangian.
 
-    With the relative excess ``v`` of the architecture that would be derived now, ``adapt`` sets
-    ``m <- clip(m + rate * v, 0, most)`` and the penalty is ``max(0, m + gain * v)`` times the
-    relative excess of the expected cost, which alone has a gradient. The multiplier so rises until
-    what is derived keeps to the limit, whatever the relaxation says on average, and falls again
-    where there is room (Bertsekas 1982, chapter 3; the dual step on the derived architecture is
-    our own choice).
+    With the excess ``v = log(cost / target)``, at least -1, of the architecture that would be
+    derived now, ``adapt`` sets ``m <- clip(m + rate * v, 0, most)`` and the penalty is
+    ``max(0, m + gain * v)`` times the log of the expected cost over its target, which alone has a
+    gradient. Logs, since a cost may begin at many times its limit (bit operations do). The
+    multiplier so rises until what is derived keeps to the limit, whatever the relaxation says on
+    average, and falls again where there is room (Bertsekas 1982, chapter 3; the dual step on the
+    derived architecture is our own choice).
 
     Args:
         cost: what is limited.
         target: its maximum.
-        rate: of the multiplier, per architecture step and unit of relative excess.
+        rate: of the multiplier, per architecture step and unit of excess.
         gain: weight of the present excess beside the multiplier.
         most: of the multiplier, so that an excess that lasts does not wind it up.
 
@@ -80,17 +97,21 @@ class Multiplier:
 
     @property
     def weight(self) -> float:
-        """What the relative excess of the expected cost is multiplied with now."""
+        """What the log of the expected cost over its target is multiplied with now."""
         return max(0.0, self.value + self.gain * self.excess)
 
     def adapt(self, derived: float) -> None:
         """One dual step, given the cost of the architecture that would be derived now."""
-        self.excess = derived / self.target - 1
+        self.excess = max(-1.0, math.log(max(derived / self.target, TINY)))
         self.value = min(self.most, max(0.0, self.value + self.rate * self.excess))
 
     def penalty(self, arch: Arch) -> Tensor:
         """The Lagrangian term of the expected cost; below 0 where that is within the limit."""
-        return self.weight * (self.cost(arch) / self.target - 1)
+        return self.weight * self.relative(arch)
+
+    def relative(self, arch: Arch) -> Tensor:
+        """The log of the expected cost over its target, at least -1; below 0 within the limit."""
+        return (self.cost(arch) / self.target).clamp_min(math.exp(-1)).log()
 
 
 class LogCost:
@@ -112,7 +133,11 @@ class LogCost:
 
     def penalty(self, arch: Arch) -> Tensor:
         """The term under ``arch``; scalar."""
-        return self.weight * self.cost(arch).log()
+        return self.weight * self.relative(arch)
+
+    def relative(self, arch: Arch) -> Tensor:
+        """The log of the expected cost; scalar."""
+        return self.cost(arch).clamp_min(TINY).log()
 
 
 def check_positive(cost: Cost, target: float, weight: float) -> None:

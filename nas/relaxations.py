@@ -50,7 +50,7 @@ def allowed(mask: Tensor) -> Live:
     return [tuple(i for i, keep in enumerate(row) if keep) for row in mask.tolist()]
 
 
-def _gumbel(logits: Tensor, generator: torch.Generator) -> Tensor:
+def gumbel(logits: Tensor, generator: torch.Generator) -> Tensor:
     """Standard Gumbel noise like ``logits``, drawn on the CPU so that runs agree over devices."""
     uniform = torch.rand(logits.shape, generator=generator, dtype=torch.float64)
     tiny = torch.finfo(torch.float64).tiny
@@ -105,7 +105,7 @@ class Gumbel:
     ) -> tuple[Tensor, Live]:
         """Perturbed rows; hard ones are k-hot, and only what they keep is live."""
         # Log-probabilities would differ from logits by a constant per row, which the softmax drops.
-        noisy = logits + _gumbel(logits, generator)
+        noisy = logits + gumbel(logits, generator)
         here = mask.to(logits.device)
         weights = probabilities(noisy, here, self.temperature)
         if not self.hard:
@@ -126,7 +126,7 @@ class SinglePath:
         """K-hot rows; only what they keep is live."""
         here = mask.to(logits.device)
         p = probabilities(logits, here)
-        scores = logits.detach().masked_fill(~here, -torch.inf) + _gumbel(logits, generator)
+        scores = logits.detach().masked_fill(~here, -torch.inf) + gumbel(logits, generator)
         chosen, live = _top(scores, pick)
         return chosen + chosen * (p - p.detach()), live
 

@@ -54,6 +54,7 @@ class Trainer:
     drop_path: float = MISSING
     random_networks: int = MISSING
     macs_tolerance: float = MISSING
+    low_rank: dict[str, Any] | None = None
 
 
 @dataclass

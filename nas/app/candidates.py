@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import torch
+
+from nas.app import budgeted
 from nas.app.session import Session
 from nas.batch import Batch
 from nas.budget import cheapest
@@ -14,8 +18,8 @@ from nas.build import Parts
 from nas.data import Batches
 from nas.decision import Choice, Decision, Genotype
 from nas.engine.path_score import PathScore
-from nas.errors import NasError
-from nas.space import decisions_of, only_active
+from nas.errors import ConfigError, NasError
+from nas.space import decisions_of, discretize, only_active
 from nas.store.metrics import MetricsFile
 from nas.strategies.derivation import Score
 
@@ -61,6 +65,30 @@ class RunCandidates:
     def limits(self) -> str:
         """The budget as typed."""
         return "" if self._parts.limits is None else self._parts.limits.text
+
+    def preferred(self) -> dict[str, Choice]:
+        """What is derived from the policy's probabilities, under the budget.
+
+        Raises ConfigError where the strategy has no policy.
+        """
+        self._check_policy()
+        return budgeted.derived(self._parts).choices
+
+    def drawn(self) -> Iterator[dict[str, Choice]]:
+        """Genotypes drawn from a copy of the policy, the same ones every time."""
+        self._check_policy()
+        policy = copy.deepcopy(self._parts.policy)
+        while True:
+            with torch.no_grad():
+                arch = policy().arch
+            yield discretize(self._parts.space, arch)
+
+    def _check_policy(self) -> None:
+        if not self._parts.searches:
+            raise ConfigError(
+                "this strategy trains no policy (strategy.update is null), so that there is none "
+                "to draw from; choose another, such as strategy=enas"
+            )
 
     def scores(self, queries: int, batches: int | None, calibration: int) -> Score:
         """Scores of paths by the primary metric; each is on disk before it is used.

@@ -6,6 +6,7 @@ with further ``stages``, goes on with.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -89,7 +90,7 @@ RULES = (
     ),
     Idle(
         ("optim.architecture",),
-        lambda cfg, verb: verb == "search" and cfg.strategy.get("relaxation") is None,
+        lambda cfg, verb: verb == "search" and not learns(cfg),
         "this strategy learns no architecture parameters; leave it out",
         in_sweeps=False,
     ),
@@ -100,7 +101,7 @@ RULES = (
     ),
     Idle(
         ("budget.weight", "budget.rate"),
-        lambda cfg, verb: verb == "search" and cfg.strategy.get("derivation") is not None,
+        lambda cfg, verb: verb == "search" and not learns(cfg),
         "this strategy rejects what is over the budget and weighs no penalty; leave it out",
         in_sweeps=False,
     ),
@@ -110,6 +111,16 @@ RULES = (
 def trains(cfg: DictConfig) -> bool:
     """Whether the strategy trains a supernet; one that lacks its update is refused elsewhere."""
     return cfg.strategy.get("update", {}) is not None
+
+
+def learns(cfg: DictConfig) -> bool:
+    """Whether the strategy's update moves architecture parameters: it asks for their optimizer."""
+    update = cfg.strategy.get("update")
+    if not update or "_target_" not in update:
+        return False
+    known = inspect.signature(loaded(target_of(update), cfg.plugins)).parameters
+    asked = known.get("architecture_optimizer")
+    return asked is not None and asked.default is inspect.Parameter.empty
 
 
 def check_effect(cfg: DictConfig, verb: str, typed: Sequence[str], sweep: bool = False) -> None:

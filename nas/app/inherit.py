@@ -13,6 +13,7 @@ from nas.app.reopen import saved_config
 from nas.app.session import Session
 from nas.arch import from_genotype
 from nas.build import Parts
+from nas.compression import Compressed
 from nas.decision import Genotype
 from nas.errors import ConfigError, NasError
 from nas.store.folder import RunFolder, resolve
@@ -29,6 +30,8 @@ def inherit(session: Session, network: nn.Module, choices: Genotype) -> None:
     tell_changed(source, session.cfg)
     supernet = trained_supernet(source, session)
     frozen = supernet.freeze(from_genotype(supernet.decisions, choices))
+    if isinstance(session.parts.space, Compressed):
+        frozen = session.parts.space.settled(frozen)
     copy_weights(frozen.state_dict(), network)
 
 

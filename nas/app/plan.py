@@ -17,6 +17,7 @@ from nas.analysis.summary import seconds
 from nas.app.budgeted import outlook
 from nas.app.candidates import path_score
 from nas.app.extend import begun
+from nas.app.low_rank import trained_rank
 from nas.app.naming import chosen
 from nas.app.stages import missing
 from nas.app.stages.search import validation
@@ -27,7 +28,7 @@ from nas.engine.device import peak_memory, set_threads
 from nas.engine.rng import derive_seed, seed_everything
 from nas.space import sample, size
 from nas.store.folder import RunFolder
-from nas.strategies import PathSearch, Phase
+from nas.strategies import Phase, ScoresPaths
 
 TIMED = 10
 WARM = 2
@@ -94,7 +95,7 @@ def plan(cfg: DictConfig, stages: Sequence[str], folder: RunFolder) -> None:
         "retrain": lambda: _retrain(parts),
     }
     search = parts.derivation if "search" in stages else None
-    if isinstance(search, PathSearch):
+    if isinstance(search, ScoresPaths):
         scored = search  # narrowed for the call later
         timings["derive"] = lambda: _derive(parts, scored)
     for stage, timing in timings.items():
@@ -176,7 +177,7 @@ def _search(parts: Parts, done: Done) -> Estimate:
     return Estimate(text, duration, peak_memory(parts.device))
 
 
-def _derive(parts: Parts, search: PathSearch) -> Estimate:
+def _derive(parts: Parts, search: ScoresPaths) -> Estimate:
     """Paths differ in time as networks do, so that several are scored."""
     generator = torch.Generator().manual_seed(derive_seed(parts.cfg.seed, "plan"))
     score = path_score(parts, search.batches, search.calibration)
@@ -203,7 +204,8 @@ def _retrain(parts: Parts) -> Estimate:
     generator = torch.Generator().manual_seed(derive_seed(parts.cfg.seed, "plan"))
     timed = []
     for _ in range(NETWORKS):  # genotypes differ in time by a factor of two
-        job = parts.retraining(parts.space.network(sample(parts.space, generator)))
+        network = parts.space.network(sample(parts.space, generator))
+        job = parts.retraining(network, trained_rank(parts.cfg, network))
         timed.append(_timed(partial(_retraining_step, job)))
     networks = 1 + int(parts.cfg.trainer.random_networks)
     steps = job.epochs * len(job.streams["train"])

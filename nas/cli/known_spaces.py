@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,7 +26,7 @@ ANY_DATA = DataSpec(input_shape=(3, 32, 32), kind="classes", outputs=10)
 METHODS = {"supernet", "network"}
 
 
-COMPRESSION = "nas.compression.Compression"  # of files whose run is not beside them
+COMPRESSION = "nas.compression.Compression"  # where no shipped config has a file's settings
 
 
 @dataclass(frozen=True)
@@ -154,13 +154,23 @@ def of_file(file: GenotypeFile, config: Path, plugins: Sequence[str] = ()) -> Se
         raise GenotypeError(f"no config says which class space {file.space.name!r} is")
     settings = {"space": {"_target_": target, **file.space.args}, "plugins": list(plugins)}
     if file.compression:
-        known = _target_in(config, "compression") or COMPRESSION
+        known = _target_in(config, "compression") or _compression_of(file.compression)
         settings["compression"] = {"_target_": known, **file.compression}
     return build(OmegaConf.create(settings))
 
 
 def _file(folder: Path, name: str) -> Path:
     return folder / "space" / f"{name}.yaml"
+
+
+def _compression_of(settings: Mapping[str, Any]) -> str:
+    """The class that a shipped compression with such settings names."""
+    for folder in shipped_folders():
+        for file in sorted((folder / "compression").glob("*.yaml")):
+            node = _unresolved(file)
+            if node.get("_target_") and set(settings) <= set(node):
+                return str(node["_target_"])
+    return COMPRESSION
 
 
 def _first_comment(file: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import cast
 
 from torch import nn
@@ -14,24 +15,35 @@ FULL_BITS = 32
 _ATTRIBUTE = "kept_channels"
 
 
+Shares = tuple[tuple[float, Factor | None], ...]
+"""Parts of a layer's channels: the share of all that each is, and what is kept of it."""
+
+ALL: Shares = ((1.0, None),)
+
+
 @dataclass(frozen=True)
 class Kept:
     """Which share of a layer's channels is kept, by the candidates of decisions.
 
     Attributes:
-        inputs: parts of the input's channels: the share of all that the part is, and its factor.
-        outputs: of the output's channels, likewise; empty where all are kept.
-        depthwise: whether inputs and outputs are the same channels.
+        inputs: of the channels that it reads; empty where all are kept, and for a depthwise
+            convolution, whose inputs are its outputs.
+        outputs: of the channels that it makes; empty where all are kept.
     """
 
-    inputs: tuple[tuple[float, Factor | None], ...] = ()
-    outputs: Factor | None = None
-    depthwise: bool = False
+    inputs: Shares = ()
+    outputs: Shares = ()
 
 
 def keep_channels(module: nn.Module, kept: Kept) -> None:
     """Note at a layer which of its channels decisions keep."""
     setattr(module, _ATTRIBUTE, kept)
+
+
+def forget_kept(net: nn.Module) -> None:
+    """Take all such notes out of a network whose channels were cut."""
+    for module in net.modules():
+        vars(module).pop(_ATTRIBUTE, None)
 
 
 def kept_of(module: nn.Module) -> Kept:
@@ -42,18 +54,22 @@ def kept_of(module: nn.Module) -> Kept:
 def dense(module: nn.Module, value: float, bits: tuple[Factor, ...] = ()) -> CostNode:
     """A cost proportional to input and output channels, such as MACs or weights."""
     kept = kept_of(module)
-    outputs = (*bits, *((kept.outputs,) if kept.outputs else ()))
-    if kept.depthwise or not kept.inputs:
-        return scaled(value, outputs)
     return add(
-        [scaled(value * share, (*outputs, *((f,) if f else ()))) for share, f in kept.inputs]
+        [
+            scaled(value * into * out, (*bits, *_there(read), *_there(made)))
+            for (into, read), (out, made) in product(kept.inputs or ALL, kept.outputs or ALL)
+        ]
     )
 
 
 def per_output(module: nn.Module, value: float) -> CostNode:
     """A cost proportional to output channels, such as biases and batch normalization."""
-    outputs = kept_of(module).outputs
-    return scaled(value, (outputs,) if outputs else ())
+    kept = kept_of(module).outputs or ALL
+    return add([scaled(value * share, _there(made)) for share, made in kept])
+
+
+def _there(factor: Factor | None) -> tuple[Factor, ...]:
+    return () if factor is None else (factor,)
 
 
 def weight_bits(module: nn.Module) -> tuple[float, tuple[Factor, ...]]:

@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nas.compression.quantizer import Quantizer
+
 Layer = nn.Conv1d | nn.Conv2d | nn.Linear
-_SETTINGS = (
+SETTINGS = (
     *("in_channels", "out_channels", "kernel_size", "stride", "padding"),
     *("dilation", "groups", "padding_mode"),
 )
+
+
+def with_quantized(quantizer: nn.Module, x: Tensor, run: Callable[[Tensor], Tensor]) -> Tensor:
+    """``run(quantizer(x))``, of which the backward pass keeps ``x`` and not the quantized tensor.
+
+    Where kernels quantize in one pass, doing it again costs less than memory would: a network in
+    quantized numbers then keeps hardly more than one in fp32.
+    """
+    found: Tensor = quantizer(x)
+    if found is x or not isinstance(quantizer, Quantizer) or quantizer.kernels is None:
+        return run(found)
+    again = quantizer.repeat(x)
+
+    def pack(saved: Tensor) -> Tensor | Callable[[], Tensor]:
+        same = saved.data_ptr() == found.data_ptr() and saved.shape == found.shape
+        return again if same else saved
+
+    def unpack(kept: Tensor | Callable[[], Tensor]) -> Tensor:
+        return kept if isinstance(kept, Tensor) else kept()
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, unpack):
+        return run(found)
 
 
 class QuantizedConv1d(nn.Conv1d):
@@ -23,8 +48,10 @@ class QuantizedConv1d(nn.Conv1d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C', L')."""
-        x, weight = self.input_quantizer(x), self.weight_quantizer(self.weight)
-        return cast(Tensor, self._conv_forward(x, weight, self.bias))
+        weight = self.weight_quantizer(self.weight)
+        return with_quantized(
+            self.input_quantizer, x, lambda q: self._conv_forward(q, weight, self.bias)
+        )
 
 
 class QuantizedConv2d(nn.Conv2d):
@@ -35,8 +62,10 @@ class QuantizedConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C', H', W')."""
-        x, weight = self.input_quantizer(x), self.weight_quantizer(self.weight)
-        return cast(Tensor, self._conv_forward(x, weight, self.bias))
+        weight = self.weight_quantizer(self.weight)
+        return with_quantized(
+            self.input_quantizer, x, lambda q: self._conv_forward(q, weight, self.bias)
+        )
 
 
 class QuantizedLinear(nn.Linear):
@@ -47,7 +76,8 @@ class QuantizedLinear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, ..., C')."""
-        return F.linear(self.input_quantizer(x), self.weight_quantizer(self.weight), self.bias)
+        weight = self.weight_quantizer(self.weight)
+        return with_quantized(self.input_quantizer, x, lambda q: F.linear(q, weight, self.bias))
 
 
 QuantizedLayer = QuantizedConv1d | QuantizedConv2d | QuantizedLinear
@@ -75,5 +105,5 @@ def _like(layer: Layer) -> QuantizedLayer:
         if isinstance(layer, nn.Linear):
             return QuantizedLinear(layer.in_features, layer.out_features, bias)
         make = QuantizedConv1d if isinstance(layer, nn.Conv1d) else QuantizedConv2d
-        settings: dict[str, Any] = {name: getattr(layer, name) for name in _SETTINGS}
+        settings: dict[str, Any] = {name: getattr(layer, name) for name in SETTINGS}
         return make(**settings, bias=bias)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -57,12 +58,16 @@ class Quantizer(nn.Module):
         """``x`` on the grid, same shape."""
         if self.slot is not None and not self.slot.bound:
             return x
-        if self.normalized:
-            x = (x - x.mean()) / x.std().clamp_min(SMALLEST)
+        x = self._brought(x)
         if self.training and not self._known[1]:
             self._calibrate(x)
         ladder = (self.kernels or portable_kernels()).ladder
         return ladder(x, self.scale, self._gates(x), self.levels)
+
+    @property
+    def owned(self) -> tuple[Decision, ...]:
+        """The decision over its bits, unless they are fixed."""
+        return () if self.slot is None else (self.slot.decision,)
 
     @property
     def grid(self) -> Grid:
@@ -85,6 +90,18 @@ class Quantizer(nn.Module):
         """Compute by these kernels from now on, or by plain PyTorch if None."""
         self.kernels = kernels
 
+    def repeat(self, x: Tensor) -> Callable[[], Tensor]:
+        """What computes the value for ``x`` of the last call again, outside the graph."""
+        kernels, levels = self.kernels or portable_kernels(), self.levels
+        clip, gates = self.scale.detach(), self._gates(x).detach()
+        x = self._brought(x).detach()
+
+        def again() -> Tensor:
+            with torch.no_grad():
+                return kernels.ladder(x, clip, gates, levels)
+
+        return again
+
     def freeze(self) -> nn.Module:
         """One of the chosen bits, with the clipping value learnt; nothing where there are none."""
         if self.slot is not None and not self.slot.bound:
@@ -99,10 +116,15 @@ class Quantizer(nn.Module):
         """Bits and grid."""
         return f"bits={self.bits}, grid={self.fixed_grid.name if self.fixed_grid else 'by data'}"
 
+    def _brought(self, x: Tensor) -> Tensor:
+        """``x`` at mean 0 and deviation 1, where this normalizes."""
+        return (x - x.mean()) / x.std().clamp_min(SMALLEST) if self.normalized else x
+
     def _gates(self, x: Tensor) -> Tensor:
         if self.slot is None:
             return torch.ones(1, dtype=torch.float32, device=x.device)
-        seen = residuals(x, self.scale, self.levels) if self.slot.deferred else None
+        unseen = self.slot.deferred and self.slot.used is None
+        seen = residuals(x, self.scale, self.levels) if unseen else None
         weights: Weights = self.slot(seen)
         return weights.gates()[0]
 

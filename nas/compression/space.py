@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Set
+from collections.abc import Callable, Sequence, Set
 from functools import cached_property
 from itertools import combinations
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
 
 from nas.arch import Arch, from_genotype
-from nas.compression.quantizer import Quantizer
-from nas.compression.rules import Compression
+from nas.compression.base import Rules
+from nas.compression.owner import Owner
+from nas.dataspec import DataSpec
 from nas.decision import Candidate, Choice, Decision, Genotype, collect
 from nas.errors import SpaceError
 from nas.searchable.scope import scopes
@@ -29,7 +30,7 @@ from nas.space import (
 )
 from nas.supernet import Supernet, frozen
 
-Owner = tuple[str, Candidate]
+Choosing = tuple[str, Candidate]
 _OF_GENOTYPES = ("format", "view", "graph", "to_cells")  # methods of a space that take one
 
 
@@ -41,7 +42,7 @@ class Compressed:
         compression: what is decided on.
     """
 
-    def __init__(self, base: SearchSpace, compression: Compression) -> None:
+    def __init__(self, base: SearchSpace, compression: Rules) -> None:
         self.base, self.compression = base, compression
         self.name = name_of(base)
 
@@ -66,7 +67,7 @@ class Compressed:
 
         Raises SpaceError where its parts do not have the names that those of the networks have.
         """
-        net = self.compression.apply(net)
+        net = self.compression.apply(net, self._input_shape)
         unknown = {name for name, _, _ in _decided(net)} - set(self.decisions)
         if unknown:
             raise SpaceError(
@@ -77,14 +78,16 @@ class Compressed:
 
     def blueprint(self) -> nn.Module:
         """The base's blueprint, compressed."""
-        return self.compression.apply(blueprint(self.base))
+        apply = getattr(self.compression, "blueprint", self.compression.apply)
+        return cast(nn.Module, apply(blueprint(self.base), self._input_shape))
 
     def network(self, genotype: Genotype) -> nn.Module:
         """The base's network with the chosen compression, freshly initialized.
 
         Raises SpaceError where its parts do not say which choices they belong to.
         """
-        net = self.compression.apply(self.base.network(self._architecture(genotype)))
+        net = self.base.network(self._architecture(genotype))
+        net = self.compression.apply(net, self._input_shape)
         found = collect(decision for _, decision, _ in _decided(net))
         chosen = {name: choice for name, choice in genotype.items() if name in self._own}
         if set(found) != set(chosen):
@@ -95,7 +98,11 @@ class Compressed:
                 "must be marked by nas.searchable.candidate(module, decision, candidate)"
             )
         Supernet(net).bind(from_genotype(found, chosen))
-        return frozen(net)
+        return self.settled(frozen(net))
+
+    def settled(self, net: nn.Module) -> nn.Module:
+        """A frozen supernet or network with what its gates drop really gone; it may be changed."""
+        return self.compression.settle(net, self._input_shape)
 
     def discretize(self, arch: Arch) -> dict[str, Choice]:
         """The base's own derivation, and for each part that it keeps the heaviest candidate."""
@@ -115,7 +122,7 @@ class Compressed:
 
     def size(self) -> int:
         """The number of genotypes: a candidate counts as often as its parts can be compressed."""
-        ways: Counter[Owner | None] = Counter()
+        ways: Counter[Choosing | None] = Counter()
         for decision, owner in self._own.values():
             ways[owner] = max(ways[owner], 1) * len(decision) ** decision.groups
 
@@ -124,18 +131,23 @@ class Compressed:
 
         return max(ways[None], 1) * _weighted_size(self.base, count)
 
+    @property
+    def _input_shape(self) -> Sequence[int] | None:
+        data = getattr(self.base, "data", None)
+        return data.input_shape if isinstance(data, DataSpec) else None
+
     @cached_property
-    def _own(self) -> dict[str, tuple[Decision, Owner | None]]:
+    def _own(self) -> dict[str, tuple[Decision, Choosing | None]]:
         """The decisions of compression, each with the choice without which it is not there."""
         with torch.device("meta"):
             net = self.blueprint()
-        found: dict[str, tuple[Decision, Owner | None]] = {}
+        found: dict[str, tuple[Decision, Choosing | None]] = {}
         for name, decision, owner in _decided(net):
             if self._possible(owner):
                 found[name] = decision, owner
         return found
 
-    def _possible(self, owner: Owner | None) -> bool:
+    def _possible(self, owner: Choosing | None) -> bool:
         """Whether a genotype can hold the choice (not ``none``, which a supernet alone has)."""
         return owner is None or owner[1] in decisions_of(self.base)[owner[0]].candidates
 
@@ -146,14 +158,14 @@ class Compressed:
         return lambda genotype: method(self._architecture(genotype))
 
 
-def _decided(net: nn.Module) -> list[tuple[str, Decision, Owner | None]]:
+def _decided(net: nn.Module) -> list[tuple[str, Decision, Choosing | None]]:
     """Name, decision and owner of every slot of a compressed layer."""
-    found = [
-        (part.slot.decision, scope.owner)
+    return [
+        (decision.name, decision, scope.owner)
         for _, part, scope in scopes(net)
-        if isinstance(part, Quantizer) and part.slot is not None
+        if isinstance(part, Owner)
+        for decision in part.owned
     ]
-    return [(decision.name, decision, owner) for decision, owner in found]
 
 
 def _weighted_size(space: SearchSpace, count: Callable[[str, Candidate], int]) -> int:

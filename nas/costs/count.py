@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from nas.compression.factors import dense, per_output
-from nas.cost_tree import CostNode, add, tree_of
+from nas.cost_tree import CostNode, Leaf, add, tree_of
 from nas.costs.base import TreeCost
 from nas.costs.opened import AllOpen, auxiliary_of, run_once
 
@@ -82,5 +82,7 @@ def _parameters(module: nn.Module) -> CostNode:
     """What a module itself has: weights of layers by both of its sides, all else by its outputs."""
     found = dict(module.named_parameters(recurse=False))
     weight = found.pop("weight", None) if isinstance(module, LAYERS) else None
-    rest = per_output(module, float(sum(p.numel() for p in found.values())))
+    scalars = sum(1 for p in found.values() if p.dim() == 0)
+    rows = sum(p.numel() for p in found.values() if p.dim() > 0)
+    rest = add([Leaf(float(scalars)), per_output(module, float(rows))])
     return rest if weight is None else add([dense(module, float(weight.numel())), rest])

@@ -38,12 +38,14 @@ def _node(module: nn.Module) -> CostNode:
     """Bytes of a module itself: weights of layers by sides and bits, all else by its outputs."""
     found = dict(_own_tensors(module))
     weight = found.pop("weight", None) if isinstance(module, LAYERS) else None
-    rest = per_output(module, float(sum(t.numel() * t.element_size() for t in found.values())))
+    scalars = sum(t.element_size() for t in found.values() if t.dim() == 0)
+    rows = sum(t.numel() * t.element_size() for t in found.values() if t.dim() > 0)
+    rest = [Leaf(float(scalars)), per_output(module, float(rows))]
     if weight is None:
-        return rest
+        return add(rest)
     bits, factors = weight_bits(module)
     full = weight.numel() * weight.element_size()
-    return add([dense(module, full * bits / FULL_BITS, factors), rest])
+    return add([dense(module, full * bits / FULL_BITS, factors), *rest])
 
 
 def _own_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:

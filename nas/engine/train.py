@@ -36,6 +36,26 @@ class Droppable(Protocol):
         ...
 
 
+class Steering(Protocol):
+    """What is done to a network's weights around a step, beside the gradient of the loss."""
+
+    def before_forward(self) -> None:
+        """Change weights before the forward of a step."""
+        ...
+
+    def before_step(self) -> None:
+        """Change gradients between the backward, clipped, and the optimizer's step."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed training needs."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what ``state_dict`` gave."""
+        ...
+
+
 class Supervised:
     """One step per batch on the task's loss, plus that of the auxiliary head where there is one.
 
@@ -46,6 +66,7 @@ class Supervised:
         clip: maximal norm of the gradient (5 in 1806.09055).
         auxiliary_weight: of the auxiliary head's loss (0.4 there).
         autocast: context of every forward (bf16).
+        steering: acts on the weights around every step; its own gradients are not clipped.
     """
 
     def __init__(
@@ -57,9 +78,11 @@ class Supervised:
         clip: float = 5.0,
         auxiliary_weight: float = 0.4,
         autocast: Autocast = nullcontext,
+        steering: Steering | None = None,
     ) -> None:
         self.network, self.task, self.optimizer = network, task, optimizer
         self.clip, self.auxiliary_weight, self.autocast = clip, auxiliary_weight, autocast
+        self.steering = steering
 
     def phases(self, epochs: int) -> Sequence[Phase]:
         """One phase over the stream ``train``."""
@@ -68,11 +91,15 @@ class Supervised:
     def step(self, batch: Batch) -> Mapping[str, Tensor]:
         """Move the weights; returns ``loss/train`` and the task's metrics."""
         self.network.train()
+        if self.steering is not None:
+            self.steering.before_forward()
         with self.autocast():
             output, loss = self._forward(batch)
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self.network.parameters(), self.clip)
+        if self.steering is not None:
+            self.steering.before_step()
         self.optimizer.step()
         with torch.no_grad():
             found = self.task.metrics(output, batch.targets)
@@ -94,16 +121,21 @@ class Supervised:
         """Why its steps cannot be captured as a CUDA graph; None if they can."""
         if type(self) is not Supervised:
             return f"{type(self).__name__} does not say that its steps can be captured"
+        if self.steering is not None:
+            return f"{type(self.steering).__name__} decides on the host what it does at a step"
         return obstacle_of(self.optimizers())
 
     def state_dict(self) -> dict[str, Any]:
-        """Network and optimizer."""
-        return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
+        """Network and optimizer, and what steers them where there is such a thing."""
+        state = {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
+        return state if self.steering is None else {**state, "steering": self.steering.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what ``state_dict`` gave."""
         self.network.load_state_dict(state["network"])
         load_optimizer(self.optimizer, state["optimizer"])
+        if self.steering is not None:
+            self.steering.load_state_dict(state["steering"])
 
 
 class DropPathSchedule:

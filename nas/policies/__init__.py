@@ -1,9 +1,20 @@
 """Policies own every architecture parameter and hand out weights for all decisions."""
 
-from nas.policies.base import Policy, Sample
+from nas.policies.base import Policy, Sample, SampledPolicy
+from nas.policies.controller import Controller
 from nas.policies.fixed import Fixed
 from nas.policies.free_logits import FreeLogits
 from nas.policies.threshold_gates import ThresholdGates, check_single
 from nas.policies.uniform import Uniform
 
-__all__ = ["Fixed", "FreeLogits", "Policy", "Sample", "ThresholdGates", "Uniform", "check_single"]
+__all__ = [
+    "Controller",
+    "Fixed",
+    "FreeLogits",
+    "Policy",
+    "Sample",
+    "SampledPolicy",
+    "ThresholdGates",
+    "Uniform",
+    "check_single",
+]

@@ -81,3 +81,12 @@ class Policy(Protocol):
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any:
         """Restore what ``state_dict`` gave."""
         ...
+
+
+@runtime_checkable
+class SampledPolicy(Policy, Protocol):
+    """A policy that draws one-hot weights and learns through the ``log_prob`` of its samples."""
+
+    def uniform(self) -> Sample:
+        """A path drawn uniformly from the allowed candidates, whatever the policy has learnt."""
+        ...

@@ -42,7 +42,10 @@ class FreeLogits(nn.Module):
                 "use a sampled relaxation such as nas.relaxations.SinglePath"
             )
         if not decisions:
-            raise ConfigError("the policy was given no decision; the space has nothing to search")
+            raise ConfigError(
+                "the policy was given no decision; the space has nothing to search: choose another "
+                "space=, or give it compression=superbit"
+            )
         self.decisions, self.relaxation = dict(decisions), relaxation
         self._layout = Layout(decisions)
         self._generator = torch.Generator().manual_seed(seed)

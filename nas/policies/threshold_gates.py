@@ -15,9 +15,13 @@ from nas.errors import ConfigError
 from nas.policies.base import Sample, plain_sample
 from nas.supernet import Supernet
 
+UNSEEN = -1.0  # in the place of evidence, which is never below 0
+
 
 class ThresholdGates(nn.Module):
     """One threshold per candidate of a nested decision but its first (ABS, arXiv 2101.04935).
+
+    The groups of a decision (blocks of filters of one layer) share thresholds.
 
     Gate ``j`` is ``1[A_j > a_j]`` (eq. 9), where the owner of the slot measures the evidence ``A``
     (what a further rung of bits has to add); its gradient in ``a_j`` is that of
@@ -25,8 +29,8 @@ class ThresholdGates(nn.Module):
     the weights are ``w_j = g_1 .. g_j (1 - g_{j+1})``. The weights are deferred: they exist once a
     layer has measured its evidence, and belong to one layer each.
 
-    Thresholds start ``margin`` temperatures below the first evidence, so that every gate is open;
-    the paper does not say where. Nor does it name a temperature.
+    Thresholds start ``margin`` temperatures below the least first evidence, so that every gate is
+    open; the paper does not say where. Nor does it name a temperature.
 
     Args:
         decisions: nested, one candidate kept.
@@ -53,7 +57,10 @@ class ThresholdGates(nn.Module):
                     "are gates; search it by another strategy, such as strategy=pc_darts"
                 )
         if not decisions:
-            raise ConfigError("the policy was given no decision; the space has nothing to search")
+            raise ConfigError(
+                "the policy was given no decision; the space has nothing to search: choose another "
+                "space=, or give it compression=superbit"
+            )
         if not temperature > 0:
             raise ConfigError(f"strategy.policy.temperature must be above 0, got {temperature}")
         self.decisions, self.temperature, self.margin = dict(decisions), temperature, margin
@@ -61,10 +68,10 @@ class ThresholdGates(nn.Module):
         keys = {name: f"threshold_{place}" for place, name in enumerate(sizes)}
         self._keys = keys
         self.thresholds = nn.ParameterDict(
-            {keys[name]: nn.Parameter(torch.zeros(size)) for name, size in sizes.items()}
+            {keys[name]: nn.Parameter(torch.zeros(1, size[1])) for name, size in sizes.items()}
         )
-        for name, size in sizes.items():  # NaN: not measured yet
-            self.register_buffer(f"evidence_{keys[name]}", torch.full(size, torch.nan))
+        for name, size in sizes.items():
+            self.register_buffer(f"evidence_{keys[name]}", torch.full(size, UNSEEN))
 
     def forward(self) -> Sample:
         """Deferred weights of every decision: evidence (groups, n - 1) to weights (groups, n)."""
@@ -81,7 +88,7 @@ class ThresholdGates(nn.Module):
             return {name: self._believed(name) for name in self.decisions}
 
     def threshold(self, name: str) -> nn.Parameter:
-        """Of one decision, (groups, n - 1)."""
+        """Of one decision, (1, n - 1): groups share it."""
         return cast(nn.Parameter, self.thresholds[self._keys[name]])
 
     def _evidence(self, name: str) -> Tensor:
@@ -90,18 +97,20 @@ class ThresholdGates(nn.Module):
     def _resolved(self, name: str, evidence: Tensor) -> Weights:
         threshold, seen = self.threshold(name), self._evidence(name)
         with torch.no_grad():
-            first = torch.isnan(seen)
-            start = (evidence - self.margin * self.temperature).to(threshold)
-            threshold.copy_(torch.where(first, start, threshold))
+            first = seen == UNSEEN
+            start = evidence.amin(0, keepdim=True) - self.margin * self.temperature
+            threshold.copy_(torch.where(first[:1], start.to(threshold), threshold))
             seen.copy_(evidence)
-        soft = torch.sigmoid((evidence.detach() - threshold) / self.temperature)
+        # A threshold that groups share gets the mean of their gradients, not their sum.
+        shared = threshold.detach() + (threshold - threshold.detach()) / len(evidence)
+        soft = torch.sigmoid((evidence.detach() - shared) / self.temperature)
         hard = (evidence > threshold).to(soft)
-        return self._weights(name, hard + soft - soft.detach())
+        return self._weights(name, hard + (soft - soft.detach()))
 
     def _believed(self, name: str) -> Weights:
         threshold, seen = self.threshold(name).detach(), self._evidence(name)
         soft = torch.sigmoid((seen - threshold) / self.temperature)
-        soft = torch.where(torch.isnan(seen), torch.ones_like(soft), soft)
+        soft = torch.where(seen == UNSEEN, torch.ones_like(soft), soft)
         hard = (soft > 0.5).to(soft)
         mean = [self._weights(name, gates).values for gates in (hard, soft)]
         return Weights((mean[0] + mean[1]) / 2, tuple(range(len(self.decisions[name]))))

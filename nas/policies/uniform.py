@@ -15,6 +15,24 @@ from nas.policies.stacks import Layout
 from nas.relaxations import UniformPath, allowed
 
 
+def uniform_path(
+    layout: Layout, masks: Mapping[str, Tensor], generator: torch.Generator, like: Tensor
+) -> Sample:
+    """K-hot weights of every decision, all sets of ``pick`` allowed candidates equally likely.
+
+    Args:
+        layout: where the rows of the decisions lie.
+        masks: allowed candidates by stack, on the CPU.
+        generator: of the draws, on the CPU.
+        like: a tensor of the device and the type that the weights get.
+    """
+    values, live, path = {}, {}, UniformPath()
+    for key, mask in masks.items():
+        logits = torch.zeros_like(mask, dtype=like.dtype, device=like.device)
+        values[key], live[key] = path(logits, mask, layout.picks[key], generator)
+    return plain_sample(layout.split(values, live))
+
+
 class Uniform(nn.Module):
     """Draws every decision uniformly from its allowed candidates; several without replacement.
 
@@ -38,7 +56,6 @@ class Uniform(nn.Module):
         self._layout = Layout(decisions)
         self._masks = self._layout.masks()
         self._generator = torch.Generator().manual_seed(seed)
-        self._path = UniformPath()
         self.register_buffer("_device", torch.zeros(()), persistent=False)
         for name, decision in (kept or {}).items():
             if name in self.decisions:
@@ -47,12 +64,7 @@ class Uniform(nn.Module):
 
     def forward(self) -> Sample:
         """K-hot weights of every decision, (groups, n) each."""
-        values, live = {}, {}
-        for key, mask in self._masks.items():
-            logits = torch.zeros(mask.shape, device=self._device.device)
-            pick = self._layout.picks[key]
-            values[key], live[key] = self._path(logits, mask, pick, self._generator)
-        return plain_sample(self._layout.split(values, live))
+        return uniform_path(self._layout, self._masks, self._generator, self._device)
 
     def fair(self) -> list[Sample]:
         """Paths that together take every allowed candidate equally often.

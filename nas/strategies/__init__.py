@@ -2,10 +2,12 @@
 
 from nas.strategies.base import Capturable, Phase, Update
 from nas.strategies.bilevel import Bilevel
-from nas.strategies.derivation import Candidates, Derivation, Derived
+from nas.strategies.derivation import Candidates, Derivation, Derived, ScoresPaths
 from nas.strategies.drawn import Drawn
 from nas.strategies.joint import Joint
 from nas.strategies.path_search import PathSearch
+from nas.strategies.policy_search import PolicySearch
+from nas.strategies.reinforce import Reinforce
 from nas.strategies.single_path import SinglePath
 
 __all__ = [
@@ -18,6 +20,9 @@ __all__ = [
     "Joint",
     "PathSearch",
     "Phase",
+    "PolicySearch",
+    "Reinforce",
+    "ScoresPaths",
     "SinglePath",
     "Update",
 ]

@@ -1,12 +1,13 @@
-"""The contract of a derivation: how a genotype is found where no policy has learnt one."""
+"""The contract of a derivation: how a genotype is found where it is not read off a policy."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from nas.decision import Choice, Decision, Genotype
+from nas.errors import ConfigError
 
 Score = Callable[[Genotype], float]
 VAIN = 10_000  # proposals in a row that give nothing new, after which no more are asked for
@@ -39,6 +40,14 @@ class Candidates(Protocol):
 
     def limits(self) -> str:
         """The budget as typed, ``budget.macs=50000``; "" where there is none."""
+        ...
+
+    def preferred(self) -> dict[str, Choice]:
+        """The genotype that the policy itself would derive, within the budget if one is found."""
+        ...
+
+    def drawn(self) -> Iterator[dict[str, Choice]]:
+        """Genotypes drawn from the policy, without end; the policy is left as it is."""
         ...
 
     def scores(self, queries: int, batches: int | None, calibration: int) -> Score:
@@ -77,9 +86,38 @@ class Derivation(Protocol):
         ...
 
 
-def unaffordable(candidates: Candidates) -> str:
+@runtime_checkable
+class ScoresPaths(Protocol):
+    """A derivation that scores paths of the supernet.
+
+    Attributes:
+        queries: how many different paths at most.
+        batches: held-out batches per score; None takes all.
+        calibration: training batches that give a path its batch-norm statistics.
+    """
+
+    queries: int
+    batches: int | None
+    calibration: int
+
+
+def check_scoring(queries: object, batches: object, calibration: object) -> None:
+    """Raise ConfigError for numbers of `ScoresPaths` that are out of range."""
+    _check_whole("queries", queries, 1)
+    _check_whole("batches", 1 if batches is None else batches, 1)
+    _check_whole("calibration", calibration, 0)
+
+
+def unaffordable(candidates: Candidates, proposed: int = VAIN) -> str:
     """The sentence on a budget that no proposal keeps to."""
     return (
-        f"none of {VAIN} proposed architectures keeps to {candidates.limits()}; "
+        f"none of {proposed} proposed architectures keeps to {candidates.limits()}; "
         "raise the limit, or make the network smaller (space.network_channels)"
     )
+
+
+def _check_whole(name: str, value: object, least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ConfigError(
+            f"strategy.derivation.{name} must be a whole number of at least {least}, got {value!r}"
+        )

@@ -9,7 +9,13 @@ from dataclasses import replace
 from nas.benchmarks.methods import METHODS, make
 from nas.decision import Choice, Decision
 from nas.errors import ConfigError, nearest
-from nas.strategies.derivation import VAIN, Candidates, Derived, unaffordable
+from nas.strategies.derivation import (
+    VAIN,
+    Candidates,
+    Derived,
+    check_scoring,
+    unaffordable,
+)
 
 STUBBORN = 100  # proposals over the budget in a row, after which they are moved into it
 WHOLE = tuple(name for name in METHODS if name != "successive_halving")
@@ -47,9 +53,7 @@ class PathSearch:
                 f"strategy.derivation.method must be one of {', '.join(WHOLE)}, "
                 f"got {method!r}{nearest(str(method), WHOLE)}"
             )
-        _check_whole("queries", queries, 1)
-        _check_whole("batches", 1 if batches is None else batches, 1)
-        _check_whole("calibration", calibration, 0)
+        check_scoring(queries, batches, calibration)
         self.method, self.queries = method, queries
         self.batches, self.calibration = batches, calibration
 
@@ -108,10 +112,3 @@ class PathSearch:
             sentence += f" ({self.queries} wanted, no others proposed)"
         limits = candidates.limits()
         return f"{sentence}; {refused} proposals over {limits} refused" if limits else sentence
-
-
-def _check_whole(name: str, value: object, least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ConfigError(
-            f"strategy.derivation.{name} must be a whole number of at least {least}, got {value!r}"
-        )

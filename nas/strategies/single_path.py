@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from nas.batch import Batch
 from nas.errors import ConfigError
@@ -15,6 +15,7 @@ from nas.objectives import Objective
 from nas.policies import Policy, Sample, Uniform
 from nas.strategies.base import Phase
 from nas.strategies.optimizers import load_optimizer
+from nas.strategies.path_descent import PathDescent
 from nas.supernet import Supernet
 
 
@@ -63,9 +64,8 @@ class SinglePath:
                 f"strategy.update.fair=true deals out paths of nas.policies.Uniform, got {given}"
             )
         self.supernet, self.policy, self.objective = supernet, policy, objective
-        self.weights_optimizer, self.fair, self.clip = weights_optimizer, fair, clip
-        self.autocast = autocast
-        self._weights = list(supernet.parameters())  # a walk over all modules: made once
+        self.weights_optimizer, self.fair = weights_optimizer, fair
+        self._descend = PathDescent(supernet, objective.task, weights_optimizer, clip, autocast)
 
     def phases(self, epochs: int) -> Sequence[Phase]:
         """One phase, on the training half alone."""
@@ -73,28 +73,13 @@ class SinglePath:
 
     def weights_step(self, train: Batch) -> Mapping[str, Tensor]:
         """Move the weights; returns ``loss/weights`` and the task's metrics, means over paths."""
-        self.weights_optimizer.zero_grad(set_to_none=True)
-        found = [self._backward(train, path) for path in self._paths()]
-        nn.utils.clip_grad_norm_(self._weights, self.clip)
-        self.weights_optimizer.step()
-        return {name: torch.stack([each[name] for each in found]).mean() for name in found[0]}
+        return self._descend(train, self._paths())
 
     def _paths(self) -> Sequence[Sample]:
         if self.fair and isinstance(self.policy, Uniform):
             return self.policy.fair()
         with torch.no_grad():
             return [self.policy().detach()]
-
-    def _backward(self, train: Batch, path: Sample) -> dict[str, Tensor]:
-        """Add the gradients along one path to the weights'."""
-        with self.autocast():
-            output = self.supernet(train.inputs, path.arch)
-        loss = self.objective.task.loss(output, train.targets)
-        torch.autograd.backward(loss)
-        with torch.no_grad():
-            metrics = self.objective.task.metrics(output, train.targets)
-        seen = {f"{name}/weights": v.detach() for name, v in metrics.items() if name != "loss"}
-        return {"loss/weights": loss.detach(), **seen}
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, the policy with its generator, and the optimizer."""

@@ -10,7 +10,7 @@ from torch import nn
 
 from nas import DataSpec, Decision
 from nas.decision import Candidate, Genotype
-from nas.searchable import MixedOp
+from nas.searchable import MixedOp, candidate
 
 OPERATIONS = ("conv_3x3", "conv_5x5", "skip")  # add yours here, and build it below
 
@@ -46,7 +46,11 @@ class MySpace:
 
     def network(self, genotype: Genotype) -> nn.Module:
         """The network of a genotype, freshly initialized: what was chosen, and nothing else."""
-        return self._around(operation(str(genotype[n]), self.channels) for n in self.decisions)
+        # Marked by what was chosen, so that compression= knows what its decisions belong to.
+        return self._around(
+            candidate(operation(str(genotype[n]), self.channels), n, str(genotype[n]))
+            for n in self.decisions
+        )
 
     def _around(self, blocks: Iterable[nn.Module]) -> nn.Module:
         stem = nn.Conv2d(self.data.channels, self.channels, 3, padding=1)

@@ -32,6 +32,7 @@ GROUPS = (
     "task",
     "trainer",
 )
+GATES = ("space=superbit", "strategy=abs", "experiment=abs_superbit_cifar10")
 # Data of the kind that a task is for, where that is not the classes of the digits.
 CHAINS = ("space=chain", "space=toy", "space=macro_chain", "space=mobile")
 MOBILE = CHAINS[2:]  # without partial channels, so not for the default strategy
@@ -41,6 +42,7 @@ DATA_OF = {
     "task=regression": "data=synthetic_fields",
 }
 PATHS = ("fairnas", "spos")  # strategies whose policy draws paths and learns nothing
+DRAWN = ("enas", *PATHS)  # strategies whose policy draws paths of the space
 FILES = sorted(config_dir().glob("*/*.yaml"))
 
 
@@ -97,10 +99,17 @@ def test_every_choice_builds_and_steps(choice: str, digits: ArrayData) -> None:
     """Two steps of the search with this choice; lengths and widths of the smoke preset."""
     sizes = [] if choice.startswith("preset=") else ["preset=smoke"]
     small = ["space.cells=3", "space.channels=4", "space.network_cells=3", "data.test=540"]
-    if choice in CHAINS:  # one width, no cells
+    if choice in GATES:  # no cells, and each needs the others
+        backbone = ["space.settings.channels=4", "data.test=540"]
+        small = ["space=superbit", "strategy=abs", *backbone]
+    elif choice in CHAINS:  # one width, no cells
         small = ["space.channels=4", "data.test=540"]
     elif not choice.startswith(("space=", "experiment=")):  # these may be made for four nodes
         small.append("space.nodes=2")
+    if choice in ("compression=prune", "compression=joint"):
+        small += ["space.channels=8"]  # a quarter of them is operated on
+    if choice == "compression=low_rank":  # the cells of DARTS have dense convolutions of 1x1 alone
+        small.append("compression.pointwise=true")
     if choice in MOBILE:
         small.append("strategy=darts")
     other = [DATA_OF[choice]] if choice in DATA_OF else []
@@ -125,26 +134,31 @@ def test_every_choice_builds_and_steps(choice: str, digits: ArrayData) -> None:
 
 @pytest.mark.parametrize("strategy", choices("strategy"))
 def test_strategies_differ_as_they_say(strategy: str, digits: ArrayData) -> None:
-    cfg = composed("preset=smoke", f"strategy={strategy}")
+    gates = strategy == "abs"
+    cfg = composed("preset=smoke", f"strategy={strategy}", *(["space=superbit"] if gates else []))
     parts = Parts(cfg, digits)
-    assert (parts.derivation is not None) == (strategy in ("random", *PATHS))
+    assert (parts.derivation is not None) == (strategy in ("random", *DRAWN))
     assert parts.searches == (strategy != "random")
-    if not parts.searches:
+    if not parts.searches or gates:
         return
     inputs = [name for name in parts.policy.decisions if name.endswith("/inputs")]
-    assert bool(inputs) == (strategy in ("pc_darts", *PATHS))
+    assert bool(inputs) == (strategy in ("pc_darts", *DRAWN))
     partial = [name for name, _ in parts.supernet.named_modules() if name.endswith(".inner")]
     assert bool(partial) == (strategy == "pc_darts")
     if strategy in PATHS:
         assert parts.update.fair == (strategy == "fairnas")  # type: ignore[attr-defined]
-        assert not list(parts.policy.parameters())
-        assert not parts.policy.mask("normal/0->2")[0, 0]  # none, which no genotype keeps
+        assert not parts.learns
+    elif strategy == "enas":
+        assert parts.learns
+        assert parts.policy().log_prob.requires_grad
     else:
         order = parts.update.order  # type: ignore[attr-defined]
         assert order == (2 if strategy == "darts_2nd" else 1)
+    if strategy in DRAWN:
+        assert not parts.policy.mask("normal/0->2")[0, 0]  # none, which no genotype keeps
     edges = [w for name, w in parts.policy().arch.items() if not name.endswith("/inputs")]
     hard = all(len(weights.live) == 1 for weights in edges)  # type: ignore[union-attr]
-    assert hard == (strategy in ("gdas", *PATHS))
+    assert hard == (strategy in ("gdas", *DRAWN))
 
 
 def test_no_limit_is_no_constraint_and_a_limit_is_one(digits: ArrayData) -> None:

@@ -16,7 +16,7 @@ from nas.costs import Parameters
 from nas.dataspec import DataSpec
 from nas.searchable import MixedOp, Node
 from nas.space import SearchSpace, blueprint
-from nas.strategies import Bilevel, Phase, SinglePath
+from nas.strategies import Bilevel, Phase, Reinforce, SinglePath
 from nas.tasks import Classification
 
 
@@ -72,6 +72,29 @@ class AscendsPaths(SinglePath):
     def __init__(self, *parts: Any, **named: Any) -> None:
         super().__init__(*parts, **named)
         for group in self.weights_optimizer.param_groups:
+            group["maximize"] = True
+
+
+class ForgetsBaseline(Reinforce):
+    """What rewards are compared with is lost."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "averages": {}}
+
+
+class LearnsOnOneBatch(Reinforce):
+    """The policy learns from training data."""
+
+    def step(self, train: Batch, held_out: Batch) -> Mapping[str, Tensor]:
+        return super().step(train, train)
+
+
+class DescendsRewards(Reinforce):
+    """Makes what is rewarded less likely."""
+
+    def __init__(self, *parts: Any, **named: Any) -> None:
+        super().__init__(*parts, **named)
+        for group in self.architecture_optimizer.param_groups:
             group["maximize"] = True
 
 

@@ -9,7 +9,7 @@ import pytest
 from torch import nn
 
 from nas.decision import Decision
-from nas.policies import Fixed, FreeLogits, Policy, Uniform
+from nas.policies import Controller, Fixed, FreeLogits, Policy, Uniform
 from nas.relaxations import Gumbel, Relaxation, SinglePath, Softmax, UniformPath
 from nas.supernet import Supernet
 from nas.testing import check_policy, check_relaxation, toys
@@ -71,8 +71,13 @@ def fixed(decisions: Mapping[str, Decision], seed: int) -> Policy:
     )
 
 
+def controller(decisions: Mapping[str, Decision], seed: int) -> Policy:
+    return Controller(decisions, seed=seed)
+
+
 POLICIES = {name: free(make) for name, make in RELAXATIONS.items()}
 POLICIES |= {"uniform path": free(UniformPath), "uniform": Uniform, "fixed": fixed}
+POLICIES |= {"controller": controller}
 
 
 @pytest.mark.parametrize("make", POLICIES.values(), ids=POLICIES.keys())

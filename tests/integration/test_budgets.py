@@ -27,7 +27,7 @@ def run_in(here: Path) -> Path:
     return found
 
 
-@pytest.mark.parametrize("strategy", ["darts", "gdas", "spos", "random"])
+@pytest.mark.parametrize("strategy", ["darts", "gdas", "spos", "enas", "random"])
 def test_three_limits_hold_in_the_network_itself(
     here: Path, capfd: pytest.CaptureFixture[str], strategy: str
 ) -> None:

@@ -204,7 +204,7 @@ def test_the_genotype_predicts_the_costs_of_its_network(run: RunFolder) -> None:
     (found,) = [n for n in read(run.result)["networks"] if n["name"] == "found"]
     counted = {"params": found["parameters"], "macs": found["macs"]}
     assert {name: file.predicted[name] for name in counted} == counted
-    assert set(file.predicted) == {*counted, "size_kb"}
+    assert set(file.predicted) == {*counted, "size_kb", "bitops"}
     assert file.provenance["run"] == run.name.rpartition("-")[2]
     epochs = sorted((run.path / "genotypes").iterdir())
     assert [path.name for path in epochs] == [f"epoch_{e:03d}.json" for e in range(3)]

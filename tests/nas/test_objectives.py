@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -76,18 +78,19 @@ def test_a_multiplier_follows_the_excess_of_what_would_be_derived() -> None:
     limit = Multiplier(COST, 20.0, rate=0.5, gain=2.0, most=1.0)
     arch = arch_of([0.5, 0.5, 0.0])  # expects 15
     assert float(limit.penalty(arch)) == 0.0
-    limit.adapt(30.0)
-    assert (limit.value, limit.excess) == (0.25, 0.5)
-    assert limit.weight == 0.25 + 2.0 * 0.5
-    assert float(limit.penalty(arch)) == pytest.approx(1.25 * (15 / 20 - 1))
-    limit.adapt(40.0)
-    assert limit.value == 0.75
-    limit.adapt(40.0)
+    limit.adapt(20.0 * math.exp(0.5))
+    assert (limit.value, limit.excess) == pytest.approx((0.25, 0.5))
+    assert limit.weight == pytest.approx(0.25 + 2.0 * 0.5)
+    assert float(limit.penalty(arch)) == pytest.approx(1.25 * math.log(15 / 20))
+    limit.adapt(20.0 * math.e)
+    assert limit.value == pytest.approx(0.75)
+    limit.adapt(20.0 * math.e)
     assert limit.value == 1.0  # at most
-    limit.adapt(10.0)
-    assert (limit.value, limit.weight) == (0.75, 0.0)  # within the limit by half: no push at all
-    for _ in range(3):
-        limit.adapt(10.0)
+    limit.adapt(20.0 / math.sqrt(math.e))
+    assert (limit.value, limit.weight) == pytest.approx((0.75, 0.0))  # well within: no push at all
+    limit.adapt(0.0)
+    assert (limit.value, limit.excess) == (0.25, -1.0)  # at least -1
+    limit.adapt(0.0)
     assert limit.value == 0.0
 
 

@@ -77,6 +77,7 @@ def check_order(folder: Path, stages: Sequence[str], known: Sequence[str]) -> No
 
 def run_stages(session: Session) -> None:
     """Run the session's stages that are not done."""
+    from nas.app.low_rank import trained_rank
     from nas.app.stages.export import exporters_for
     from nas.space import decisions_of
 
@@ -87,7 +88,9 @@ def run_stages(session: Session) -> None:
         # A method that does not suit the space is told before the search, not after.
         session.parts.derivation.check(decisions_of(session.parts.space))
     if "retrain" in session.stages:
-        session.parts.training()  # a batch that does not fit is told before the search, not after
+        # A batch that does not fit, and low rank without layers, are told before the search.
+        session.parts.training()
+        trained_rank(session.cfg, session.parts.blueprint)
     for name in session.stages:
         if not missing(session.folder.path, [name]):
             continue

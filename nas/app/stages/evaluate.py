@@ -12,6 +12,7 @@ from nas.app.found import checked_genotype, read_genotype
 from nas.app.given import find_genotype
 from nas.app.inherit import trained_supernet
 from nas.app.located import locate
+from nas.app.low_rank import network_of
 from nas.app.session import Session
 from nas.arch import from_genotype
 from nas.build import data_source
@@ -22,7 +23,7 @@ from nas.export.weights import load_weights
 from nas.files import read_json, write_json
 from nas.space import SearchSpace
 from nas.store.folder import RunFolder
-from nas.strategies import PathSearch
+from nas.strategies import ScoresPaths
 
 
 def evaluate_networks(session: Session) -> None:
@@ -54,7 +55,7 @@ def supernet_figures(session: Session, genotype: str | None) -> dict[str, dict[s
         choices = find_genotype(session, genotype, locate(genotype, runs), runs)
     data = data_source(session.cfg).load()
     supernet = trained_supernet(folder, session)
-    if isinstance(parts.derivation, PathSearch):
+    if isinstance(parts.derivation, ScoresPaths):
         training = calibration_batches(parts, parts.derivation.calibration)
         network = path_of(supernet, choices, training).to(parts.device)
     else:
@@ -80,7 +81,7 @@ def network_in(folder: RunFolder, space: SearchSpace, name: str) -> nn.Module:
         raise NasError(
             f"{folder.path} holds no retrained network {name!r}; run stage retrain first"
         )
-    network = space.network(checked_genotype(space, place / "genotype.json"))
+    network = network_of(space, checked_genotype(space, place / "genotype.json"), place)
     state, _ = load_weights(place / "weights.safetensors")
     try:
         network.load_state_dict(state)

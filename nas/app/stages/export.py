@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from nas import console
 from nas.analysis.summary import integers_text
+from nas.app.low_rank import RANKS
 from nas.app.session import Session
 from nas.app.stages.evaluate import stored_network
 from nas.export.base import Exporter, ExportRecord
 from nas.export.run import check_formats, export_all, exporters
-from nas.files import write_json
+from nas.files import read_json, write_json
 from nas.instantiate import conforming, instantiate
 
 
@@ -48,6 +49,9 @@ def write_formats(session: Session, formats: Sequence[str]) -> list[ExportRecord
         seed=session.cfg.seed,
         known=exporters_for(formats, session.cfg.plugins),
     )
+    ranks = session.folder.retrain("found") / RANKS
+    if "safetensors" in formats and ranks.is_file():  # without which weights fit no network
+        write_json(session.folder.export / RANKS, read_json(ranks))
     bar.advance()
     for record in records:
         _say(record)

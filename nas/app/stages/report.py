@@ -154,9 +154,11 @@ def budget(session: Session, predicted: Mapping[str, float]) -> list[dict[str, A
 
 def final_weights(session: Session) -> dict[str, Any] | None:
     """Weights of the operations at the end of the search: cell -> (edges, operations, matrix)."""
-    if "strategy" not in session.cfg or session.parts.derivation is not None or not ended(session):
-        return None
     parts = session.parts
+    if "strategy" not in session.cfg or not (parts.derivation is None or parts.learns):
+        return None
+    if not ended(session):
+        return None
     found: dict[str, tuple[list[str], list[str], list[list[float]]]] = {}
     for name, weights in parts.policy.probabilities().items():
         decision = parts.policy.decisions[name]

@@ -12,6 +12,7 @@ from torch import nn
 from nas import console
 from nas.app.found import read_genotype, write_genotype
 from nas.app.inherit import inherit
+from nas.app.low_rank import shrink, trained_rank
 from nas.app.session import Session
 from nas.costs import count_macs, count_parameters
 from nas.decision import Choice
@@ -83,7 +84,8 @@ def train_one(
     network = parts.space.network(choices)
     if session.cfg.get("init") == "inherit":
         inherit(session, network, choices)
-    job = parts.retraining(network)
+    low_rank = trained_rank(session.cfg, network)
+    job = parts.retraining(network, low_rank)
     if job.ungraphed:
         console.say(f"note    {stage} runs without a CUDA graph: {job.ungraphed}")
     outcome = session.loop(
@@ -97,6 +99,8 @@ def train_one(
             **({} if watch is None else {"observe": watch(network, folder)}),
         )
     )
+    if low_rank is not None:
+        network = shrink(network, low_rank, parts.space, choices, folder).to(parts.device)
     validation = evaluate(network, parts.samples, "validation", parts.task, device=parts.device)
     file = write_genotype(session, choices, folder / "genotype.json")
     text = (folder / "genotype.json").read_text(encoding="utf-8")

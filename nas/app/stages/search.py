@@ -15,6 +15,7 @@ from nas.app.session import Session
 from nas.arch import entropies
 from nas.build import Parts
 from nas.costs import count_parameters
+from nas.decision import Genotype
 from nas.engine.checkpoint import Checkpointer
 from nas.engine.device import peak_memory
 from nas.engine.evaluate import evaluate
@@ -85,12 +86,11 @@ def validation(parts: Parts) -> Mapping[str, float]:
     """Loss and metrics of the supernet on the validation split.
 
     Under the policy's probabilities; where the genotype is not derived from these, along one path,
-    the same in every epoch, with each batch normalized by itself.
+    with each batch normalized by itself: the one that the policy prefers, or where it learns
+    nothing the same in every epoch.
     """
     if parts.derivation is not None:
-        seed = derive_seed(parts.cfg.seed, "validation path")
-        choices = sample(parts.space, torch.Generator().manual_seed(seed))
-        path = path_of(parts.supernet, choices)
+        path = path_of(parts.supernet, _validation_path(parts))
         return evaluate(path, parts.samples, "validation", parts.task, device=parts.device)
     arch = parts.policy.probabilities()
     return evaluate(
@@ -103,6 +103,13 @@ def validation(parts: Parts) -> Mapping[str, float]:
     )
 
 
+def _validation_path(parts: Parts) -> Genotype:
+    if parts.learns:
+        return discretize(parts.space, parts.policy.probabilities())
+    seed = derive_seed(parts.cfg.seed, "validation path")
+    return sample(parts.space, torch.Generator().manual_seed(seed))
+
+
 @dataclass(frozen=True)
 class EpochEdge:
     """Measures the supernet and keeps the genotype of every epoch, if there is one yet."""
@@ -112,7 +119,8 @@ class EpochEdge:
     def __call__(self, phase: str, epoch: int) -> Mapping[str, float]:
         """Validation figures, learning rate; of a policy that learns, entropies and skips too."""
         parts = self.session.parts
-        learnt = self._learnt(epoch) if parts.derivation is None else {}
+        derived = parts.derivation is None or parts.learns
+        learnt = self._learnt(epoch) if derived else {}
         found = validation(parts)
         rates = [float(group["lr"]) for group in parts.weights_optimizer.param_groups]
         return {

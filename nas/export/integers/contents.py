@@ -8,6 +8,7 @@ from math import prod
 
 from torch import nn
 
+from nas.costs.opened import auxiliary_of
 from nas.export.integers.plan import INTEGER
 from nas.export.integers.runtime import optimized
 
@@ -43,8 +44,9 @@ def size_of(size: int, predicted: int, layers: int) -> list[str]:
 
 
 def matrices_of(net: nn.Module) -> int:
-    """Numbers in fp32 of a network in tensors of several rows and columns."""
-    tensors = net.state_dict().values()
+    """Numbers in fp32 in tensors of several rows and columns, of all that inference runs."""
+    modules = set(net.modules()) - auxiliary_of(net)
+    tensors = (t for m in modules for t in (*m.parameters(False), *m.buffers(False)))
     return sum(t.numel() for t in tensors if t.is_floating_point() and _is_matrix(t.shape))
 
 

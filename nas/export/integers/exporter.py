@@ -16,7 +16,7 @@ from nas.export.integers.compact import compact
 from nas.export.integers.contents import matrices_of, size_of, structure_of
 from nas.export.integers.convert import integer_layers, integer_network, quantized_layers
 from nas.export.integers.graph import Proto, join_readers
-from nas.export.integers.layers import OPSET, as_operators
+from nas.export.integers.layers import OPSET, IntegerLayer, as_operators
 from nas.export.integers.packing import opset_of
 from nas.export.integers.place import place_weights
 from nas.export.integers.plan import Plan, plan_of
@@ -64,8 +64,8 @@ class OnnxFile:
         if not quantized_layers(network):
             return self._plain(network, genotype_text, example, directory)
         integers = integer_network(network, example.shape[1:])
-        layers = integer_layers(integers)
         model = _traced(integers, example)
+        layers = _layers_in(model, integers)
         fp32, plan = in_fp32(model), plan_of(model, layers)
         place_weights(model, layers, plan.computed)
         for each in (model, fp32):
@@ -112,6 +112,13 @@ class OnnxFile:
             files = {"fp32_ms": made.fp32, "ms": file}
             facts |= times_of(files, shape, self._rounds)
         return facts
+
+
+def _layers_in(model: Proto, integers: nn.Module) -> dict[str, IntegerLayer]:
+    """The layers of integers that the model runs; a network may have more."""
+    read = {name for node in model.graph.node for name in node.input}
+    found = integer_layers(integers).items()
+    return {name: layer for name, layer in found if f"{name}.codes".removeprefix(".") in read}
 
 
 def _traced(integers: nn.Module, example: Tensor) -> Proto:

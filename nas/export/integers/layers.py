@@ -109,10 +109,11 @@ def as_operators(net: nn.Module) -> Iterator[None]:
 
 
 def _linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """(..., features) times (outputs, features); the bias is added in fp32."""
-    rows = (
-        x if x.dim() == 2 else x.reshape(-1, x.shape[-1])
-    )  # what ONNX Runtime computes in integers has two axes
+    """(..., features) times (outputs, features); the bias is added in fp32.
+
+    Two axes are what ONNX Runtime computes in integers.
+    """
+    rows = x if x.dim() == 2 else x.reshape(-1, x.shape[-1])
     y = _operator("Gemm", (rows, weight), (rows.shape[0], weight.shape[0]), transB=1)
     y = y if bias is None else y + bias
     return y if x.dim() == 2 else y.reshape(*x.shape[:-1], weight.shape[0])

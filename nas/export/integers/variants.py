@@ -106,9 +106,3 @@ def given(model: Proto, codes: Mapping[str, Sequence[NDArray[Any]]]) -> dict[str
     """What the model of ``taught`` reads, by name, of the codes of each layer, call by call."""
     waiting = {layer: iter(calls) for layer, calls in codes.items()}
     return {each.codes + _GIVEN: next(waiting[each.layer]) for each in coded_inputs(model)}
-
-
-def _copy(model: Proto) -> Proto:
-    made = type(model)()
-    made.CopyFrom(model)
-    return made

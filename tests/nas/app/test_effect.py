@@ -32,6 +32,7 @@ IDLE = [
     ("retrain", ["+strategy/add=warmup"], "nas retrain searches nothing"),
     ("search", ["strategy=spos", "optim.architecture.lr=0.1"], "learns no architecture parameters"),
     ("search", ["strategy=spos", "budget.macs=1e5", "budget.weight=2"], "weighs no penalty"),
+    ("search", ["strategy=random", "budget.macs=1e5", "budget.rate=2"], "weighs no penalty"),
     ("search", ["trainer.random_networks=0", "trainer.macs_tolerance=0.1"], "no random networks"),
 ]
 
@@ -74,6 +75,8 @@ def test_a_part_of_a_strategy_that_nothing_reads_is_refused(typed: list[str], sa
         ("search", ["budget.params=1e5", "budget.weight=2"]),
         ("search", ["strategy=darts", "+strategy/add=[partial_channels,warmup]"]),
         ("search", ["strategy=random", "seed=3"]),
+        ("search", ["strategy=enas", "optim.architecture.lr=1e-3", "+strategy/add=warmup"]),
+        ("search", ["strategy=enas", "budget.macs=1e5", "budget.weight=2"]),
         ("search", ["space.channels=8", "init=inherit"]),
         ("search", ["stages=[search,derive]", "trainer.network_epochs=3"]),
         ("retrain", ["trainer.network_epochs=5", "optim.network.lr=0.1", "preset=smoke"]),

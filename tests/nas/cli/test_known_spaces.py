@@ -10,6 +10,7 @@ import pytest
 
 from nas import genotype as files
 from nas.cli.known_spaces import build, find, listed, of_file
+from nas.compression import Compressed, Compression, LowRank
 from nas.dataspec import DataSpec
 from nas.errors import ConfigError, GenotypeError
 from nas.space import fingerprint, sample, size
@@ -56,6 +57,7 @@ def test_shipped_spaces_are_listed_with_the_first_line_of_their_file() -> None:
         "macro_chain",
         "mobile",
         "nasbench201",
+        "superbit",
         "toy",
     ]
     assert texts["darts"] == "Cells of DARTS (arXiv 1806.09055)."
@@ -189,3 +191,21 @@ def test_the_class_of_a_run_is_loaded_where_its_module_is_named() -> None:
         files.make("mine", "0" * 12, file.choices), Path("config.yaml"), plugins=["own_space"]
     )
     assert size(space) == 3**2
+
+
+def test_the_compression_of_a_file_alone_is_found_by_its_settings() -> None:
+    import torch
+
+    for made, settings in (
+        (LowRank((0.5,), pointwise=True), {"ranks": [0.5], "pointwise": True, "form": "channel"}),
+        (Compression((2, 4), None), {"weight_bits": [2, 4], "activation_bits": None}),
+    ):
+        few = {"nodes": 1, "operations": ["skip_connect", "sep_conv_3x3"]}
+        base = DartsSpace(DataSpec((1, 8, 8), "classes", 10), **few)  # type: ignore[arg-type]
+        known = Compressed(base, made)
+        choices = sample(known, torch.Generator().manual_seed(0))
+        file = files.make("darts", fingerprint(known), choices, args=few, compression=settings)
+        space = of_file(file, Path("config.yaml"))
+        assert isinstance(space, Compressed)
+        assert type(space.compression) is type(made)
+        assert fingerprint(space) == fingerprint(known)

@@ -51,6 +51,7 @@ def test_every_space_is_listed(say: Say) -> None:
         "macro_chain",
         "mobile",
         "nasbench201",
+        "superbit",
         "toy",
     ]
 

@@ -13,6 +13,7 @@ from nas.compression.grid import MIDRISE, MIDTREAD
 from nas.compression.quantized import QuantizedConv2d, quantized_layer
 from nas.compression.quantizer import FIRST_CLIP, Quantizer
 from nas.decision import Decision
+from nas.kernels import Kernels, portable_kernels
 
 BITS = Decision("layer/weight_bits", (2, 4, 8), "nested")
 
@@ -127,3 +128,40 @@ def test_clip_learns_and_stays_above_zero() -> None:
     with torch.no_grad():
         quantizer.clip.fill_(-2.0)
     assert quantizer.scale.item() == 2.0
+
+
+def passes(kernels: Kernels | None) -> tuple[list[Tensor], int]:
+    """Output, gradients and saved bytes of a quantized convolution; in double precision."""
+    generator = torch.Generator().manual_seed(0)
+    conv = nn.Conv2d(3, 4, 3, padding=1).double()
+    with torch.no_grad():
+        conv.weight.copy_(torch.randn(conv.weight.shape, generator=generator))
+        assert conv.bias is not None
+        conv.bias.zero_()
+    weights, inputs = Quantizer(BITS, MIDTREAD).double(), Quantizer(BITS).double()
+    layer = quantized_layer(conv, weights, inputs).train()
+    rows = []
+    for quantizer in (weights, inputs):
+        quantizer.use(kernels)
+        assert quantizer.slot is not None
+        rows.append(torch.tensor([[0.5, 0.3, 0.2]], dtype=torch.float64, requires_grad=True))
+        quantizer.slot.bind(Weights(rows[-1], (0, 1, 2)))
+    x = torch.randn(2, 3, 8, 8, generator=generator, dtype=torch.float64, requires_grad=True)
+    kept: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        y = layer(x)
+    leaves = [x, conv.weight, weights.clip, inputs.clip, *rows]
+    gradients = torch.autograd.grad(y.square().sum(), leaves)
+    return [y.detach(), *gradients], sum(kept.values())
+
+
+def test_quantizing_again_for_the_backward_pass_changes_nothing_but_memory() -> None:
+    plain, much = passes(None)
+    again, less = passes(portable_kernels())
+    assert all(torch.equal(a, b) for a, b in zip(plain, again, strict=True))
+    assert less <= much - 2 * 3 * 8 * 8 * 8

@@ -11,6 +11,8 @@ from torch import nn
 
 from nas.arch import Weights, from_genotype
 from nas.compression import Compressed, Compression
+from nas.compression.gates import ChannelGates
+from nas.compression.owner import Owner
 from nas.compression.quantizer import Quantizer
 from nas.costs import (
     KB,
@@ -44,6 +46,7 @@ from search_spaces.darts import DartsSpace
 from search_spaces.macro_chain import MacroChainSpace
 from search_spaces.mobile import MobileSpace
 from search_spaces.nasbench201 import NasBench201Space
+from search_spaces.superbit import BackboneSpace
 from search_spaces.toy import ToySpace
 
 DATA = DataSpec((2, 8, 8), "classes", 4)
@@ -91,12 +94,54 @@ def exact(cost: TreeCost, known: Mapping[str, Decision], choices: Genotype) -> f
     return cost.exact(chosen)
 
 
-@pytest.mark.parametrize("name", SPACES)
-def test_costs_are_those_of_the_networks_built(name: str) -> None:
-    space = Compressed(SPACES[name](), Compression())
+WIDTHS = (0.25, 0.5, 1.0)
+BITS = {"bits": Compression()}
+CHANNELS = {
+    "bits and widths": Compression(widths=WIDTHS),
+    "widths alone": Compression(None, None, widths=WIDTHS, round_to=2),
+    "all widths": Compression(widths=WIDTHS, residual=True),
+    "filters": Compression(filters=2),
+}
+FAST = [
+    *((space, "bits") for space in SPACES if space != "darts"),
+    ("darts", "bits and widths"),
+    ("resnet", "bits and widths"),
+    ("resnet", "widths alone"),
+    ("resnet", "all widths"),
+    ("resnet", "filters"),
+]
+CASES = [
+    *FAST,
+    *(
+        pytest.param(space, how, marks=pytest.mark.slow)
+        for space, how in [
+            ("darts", "bits"),
+            ("mobile", "bits and widths"),
+            ("densenet", "bits and widths"),
+            ("mobilenet", "bits and widths"),
+        ]
+    ),
+]
+BACKBONES: Mapping[str, Callable[[], SearchSpace]] = {
+    "resnet": lambda: BackboneSpace(DATA, "resnet20", {"channels": 4}),
+    "densenet": lambda: BackboneSpace(DATA, "densenet40", {"growth": 4, "channels": 4}),
+    "mobilenet": lambda: BackboneSpace(DATA, "mobilenet_v2"),
+}
+
+
+LARGE = ("densenet", "mobilenet", "darts")
+
+
+def compressed(name: str, how: str) -> Compressed:
+    return Compressed({**SPACES, **BACKBONES}[name](), {**BITS, **CHANNELS}[how])
+
+
+@pytest.mark.parametrize(("name", "how"), CASES)
+def test_costs_are_those_of_the_networks_built(name: str, how: str) -> None:
+    space = compressed(name, how)
     known, costs = costs_of(space, (2, 8, 8))
     generator = torch.Generator().manual_seed(0)
-    for _ in range(8):
+    for _ in range(2 if name in LARGE else 4):
         choices = check_genotype(space, sample(space, generator))
         network = space.network(choices).eval()
         built = counted(network, (2, 8, 8))
@@ -156,21 +201,51 @@ def test_every_decision_learns_from_the_loss_and_from_the_cost(name: str) -> Non
     assert all(float(g.abs().sum()) > 0 for g in (*of_loss, *of_cost))
 
 
-@pytest.mark.parametrize("name", ["toy", "nasbench201", "darts"])
-def test_the_supernet_under_a_genotype_is_its_frozen_network(name: str) -> None:
-    space = Compressed(SPACES[name](), Compression())
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [(name, "bits") for name in ("toy", "nasbench201", "darts")]
+    + [("darts", "bits and widths"), ("resnet", "all widths"), ("resnet", "filters")],
+)
+def test_the_supernet_under_a_genotype_is_its_settled_network(name: str, how: str) -> None:
+    space = compressed(name, how)
     supernet = Supernet(space.supernet())
     generator = torch.Generator().manual_seed(3)
     x = torch.randn(4, 2, 8, 8, generator=generator)
-    arch = from_genotype(supernet.decisions, sample(space, generator))
+    choices = sample(space, generator)
+    arch = from_genotype(supernet.decisions, choices)
     supernet.train()(x, arch)  # sets the clipping values
     supernet.eval()
-    torch.testing.assert_close(supernet.freeze(arch)(x), supernet(x, arch))
+    frozen = supernet.freeze(arch)
+    torch.testing.assert_close(frozen(x), supernet(x, arch))
+    settled = space.settled(frozen)
+    torch.testing.assert_close(settled(x), supernet(x, arch))
+    if name == "resnet":
+        network = space.network(choices)
+        network.load_state_dict(settled.state_dict())
+        torch.testing.assert_close(network.eval()(x), settled(x))
+
+
+def test_a_mask_before_normalization_would_not_be_cut_out() -> None:
+    space = compressed("resnet", "widths alone")
+    supernet = Supernet(space.supernet())
+    x = torch.randn(8, 2, 8, 8, generator=torch.Generator().manual_seed(0))
+    choices = dict.fromkeys(space.decisions, 0.25)
+    arch = from_genotype(supernet.decisions, choices)
+    with torch.no_grad():
+        for part in supernet.modules():
+            if isinstance(part, nn.BatchNorm2d):
+                part.bias.fill_(0.3)
+    supernet.eval()
+    right = space.settled(supernet.freeze(arch))(x)
+    torch.testing.assert_close(supernet(x, arch), right)
+    for part in list(supernet.modules()):
+        if isinstance(part, nn.Sequential) and isinstance(part[-1], ChannelGates):
+            part[0], part[1] = part[1], part[0]
+    assert float((supernet(x, arch) - right).detach().abs().max()) > 0.01
 
 
 def test_size_is_that_of_the_enumeration() -> None:
-    for space in (small(), Compressed(ChainSpace(DATA, 2, 2), Compression((2, 8), None))):
-        assert size(space) == len(enumerate_genotypes(space, 10**7))
+    assert size(small()) == len(enumerate_genotypes(small()))
 
 
 def test_darts_counts_an_edge_as_often_as_its_bits() -> None:
@@ -260,11 +335,38 @@ def test_parts_of_the_supernet_alone_are_refused() -> None:
         ({"activation_bits": (8, 4)}, "compression.activation_bits must increase"),
         ({"ends": 1}, "compression.ends lie between 2 and 16"),
         ({"grid": "coarse"}, "compression.grid must be one of"),
+        ({"widths": (0.5,)}, "rise to 1.0"),
+        ({"widths": (1.0, 0.5)}, "rise to 1.0"),
+        ({"widths": (0.5, 1.0), "filters": 4}, "set one of them"),
+        ({"filters": 0}, "compression.filters must be at least 1"),
+        ({"round_to": 8}, "belong to compression.widths"),
+        ({"widths": (0.5, 1.0), "round_to": 0}, "round_to must be at least 1"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(settings: dict[str, object], message: str) -> None:
     with pytest.raises(SpaceError, match=message):
         Compression(**settings)  # type: ignore[arg-type]
+
+
+def test_filters_need_blocks_that_fit_and_one_width() -> None:
+    with pytest.raises(SpaceError, match=r"filters=3 does not divide the 4 filters of features"):
+        Compressed(BACKBONES["resnet"](), Compression(filters=3)).supernet()
+    with pytest.raises(SpaceError, match=r"sep_conv_3x3 has other widths in the supernet"):
+        Compressed(SPACES["darts"](), Compression(filters=2)).supernet()
+
+
+def test_a_layer_without_a_rule_is_refused_until_it_is_skipped() -> None:
+    def made() -> nn.Module:
+        return nn.Sequential(
+            nn.Conv2d(2, 4, 3), nn.ConvTranspose2d(4, 4, 2), nn.Conv2d(4, 4, 1), nn.Conv2d(4, 2, 1)
+        )
+
+    with pytest.raises(SpaceError, match=r"layer '1' of type ConvTranspose2d .*skip=\[1\]"):
+        Compression().apply(made())
+    net = Compression(skip=("1",)).apply(made())
+    assert isinstance(net.get_submodule("1"), nn.ConvTranspose2d)
+    owned = {d.name for part in net.modules() if isinstance(part, Owner) for d in part.owned}
+    assert owned == {"2/weight_bits", "2/activation_bits"}
 
 
 def test_a_network_without_layers_is_refused() -> None:

@@ -1,4 +1,5 @@
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -102,6 +103,63 @@ def test_state_restored_elsewhere_goes_on_bit_for_bit() -> None:
         update.step(batch())
     for first, second in zip(one.network.parameters(), other.network.parameters(), strict=True):
         assert torch.equal(first, second)
+
+
+class Halving:
+    """Halves the weights before a forward, and adds 2 to the clipped gradients."""
+
+    def __init__(self, net: nn.Module) -> None:
+        self.net, self.steps = net, 0
+
+    @torch.no_grad()
+    def before_forward(self) -> None:
+        self.steps += 1
+        for parameter in self.net.parameters():
+            parameter.mul_(0.5)
+
+    @torch.no_grad()
+    def before_step(self) -> None:
+        for parameter in self.net.parameters():
+            assert parameter.grad is not None
+            parameter.grad.add_(2.0)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"steps": self.steps}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.steps = state["steps"]
+
+
+def test_steering_acts_before_the_forward_and_behind_the_clipping() -> None:
+    net = TwoHeads(auxiliary=False)
+    twin = copy.deepcopy(net)
+    with torch.no_grad():
+        for parameter in twin.parameters():
+            parameter.mul_(0.5)
+    x, y = batch()
+    gradients = torch.autograd.grad(
+        nn.functional.cross_entropy(twin(x), y), list(twin.parameters())
+    )
+    norm = torch.stack([g.norm() for g in gradients]).norm()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.5)
+    update = Supervised(net, Classification(), optimizer, clip=0.01, steering=Halving(net))
+    update.step(batch())
+    for moved, start, g in zip(net.parameters(), twin.parameters(), gradients, strict=True):
+        wanted = start - 0.5 * (0.01 * g / norm + 2.0)
+        torch.testing.assert_close(moved, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_steering_is_part_of_the_state_and_stands_in_the_way_of_a_graph() -> None:
+    net = TwoHeads()
+    update = supervised(net, steering=Halving(net))
+    update.step(batch())
+    again = supervised(net, steering=Halving(net))
+    again.load_state_dict(update.state_dict())
+    assert isinstance(again.steering, Halving)
+    assert again.steering.steps == 1
+    assert "steering" not in supervised(net).state_dict()
+    assert supervised(net).obstacle() is None
+    assert "Halving decides on the host" in str(update.obstacle())
 
 
 def test_bf16_holds_for_both_heads_and_leaves_the_weights_fp32() -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from nas.compression import Compression
 from nas.errors import NasError
 from nas.export import parity
 
@@ -102,3 +103,15 @@ def test_no_gradients_are_recorded() -> None:
     assert seen
     assert not any(seen)
     assert torch.is_grad_enabled()
+
+
+def test_a_network_in_quantized_numbers_may_be_off_by_a_level() -> None:
+    assert parity.tolerance_of(two_layers(), 1e-4) == 1e-4
+    weights = Compression((4,), None).apply(two_layers())
+    assert parity.tolerance_of(weights, 1e-4) == 1e-4
+    inputs = Compression((4,), (4,)).apply(two_layers())
+    assert parity.tolerance_of(inputs, 1e-4) == parity.ONE_LEVEL
+
+
+def two_layers() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(1, 2, 1), nn.Conv2d(2, 2, 1))

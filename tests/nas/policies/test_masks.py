@@ -9,7 +9,7 @@ from torch import Tensor
 from nas.arch import Weights
 from nas.decision import Decision
 from nas.errors import ConfigError
-from nas.policies import Fixed, FreeLogits, Policy, Uniform
+from nas.policies import Controller, Fixed, FreeLogits, Policy, Uniform
 from nas.relaxations import Gumbel, SinglePath, Softmax, UniformPath
 from nas.strategies.architecture_step import architecture_step
 
@@ -27,6 +27,7 @@ MASKED: dict[str, Callable[[], Policy]] = {
     "single path": lambda: FreeLogits(DECISIONS, SinglePath()),
     "uniform path": lambda: FreeLogits(DECISIONS, UniformPath()),
     "uniform": lambda: Uniform(DECISIONS),
+    "controller": lambda: Controller(DECISIONS),
 }
 
 

@@ -1,5 +1,7 @@
 """Small quantized networks whose batch norms and clipping values come from data."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -42,12 +44,11 @@ def quantized(
     shape: tuple[int, ...],
     weights: int | None = 8,
     inputs: int | None = 8,
-    **more: str,
+    **more: Any,
 ) -> nn.Module:
-    """The network, quantized, after three batches of training mode, ready for export."""
+    """The network, quantized, after three batches of training mode; its two ends have 8 bits."""
     bits = [None if each is None else (each,) for each in (weights, inputs)]
-    ends = weights or inputs
-    net = Compression(*bits, ends=ends, **more).apply(net).train()
+    net = Compression(*bits, **more).apply(net).train()
     for module in net.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and module.affine:
             nn.init.normal_(module.weight)  # of both signs
@@ -58,7 +59,7 @@ def quantized(
     return frozen_copy(net)
 
 
-def small(weights: int | None = 8, inputs: int | None = 8, **more: str) -> nn.Module:
+def small(weights: int | None = 8, inputs: int | None = 8, **more: Any) -> nn.Module:
     """A small quantized network of given bits."""
     torch.manual_seed(3)
     return quantized(Small(), SHAPE, weights, inputs, **more)

@@ -1,0 +1,171 @@
+"""Convolutions whose rank is a decision: one set of factors, of which each candidate takes more."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from nas.arch import Weights
+from nas.compression.forms import form_of, sizes_of
+from nas.compression.low_rank import break_even, factors, filled, full_rank, skeleton
+from nas.compression.quantized import SETTINGS
+from nas.decision import Candidate, Decision
+from nas.searchable import MixedOp
+from nas.supernet import Slot
+
+Convolution = nn.Conv1d | nn.Conv2d
+FULL = "full"  # the last candidate: the layer as it is
+
+
+def rank_of(layer: Convolution, form: str, share: float) -> int:
+    """The rank of a share of the break-even one: rounded down, at least 1."""
+    return max(1, math.floor(share * break_even(layer, form)))
+
+
+class RankedWeight(nn.Module):
+    """A weight as ``left @ diag(gates) @ right``, components in the order of singular values.
+
+    The components between two ranks share the gate of the higher one, so that one-hot weights keep
+    exactly the first ones; those behind the last rank are there for the candidate ``full`` alone.
+    They start as the singular value decomposition of the layer's weight. As long as the
+    architecture at hand lacks the decision, all are there.
+
+    Args:
+        layer: a plain convolution in one group; not changed.
+        form: channel, spatial or decouple.
+        ranks: nested, shares of the break-even rank and then ``full``.
+    """
+
+    level: Tensor
+
+    def __init__(self, layer: Convolution, form: str, ranks: Decision) -> None:
+        super().__init__()
+        self.form, self.slot = form, Slot(ranks)
+        most = full_rank(layer, form)
+        shares = cast("Sequence[float]", ranks.candidates[:-1])
+        self.ranks = (*(rank_of(layer, form, share) for share in shares), most)
+        left, right = (factor.to(layer.weight) for factor in factors(layer, form, most))
+        self.left, self.right = nn.Parameter(left), nn.Parameter(right)
+        places = torch.arange(most, device=left.device)
+        bounds = torch.tensor(self.ranks, device=left.device)
+        self.register_buffer("level", torch.bucketize(places, bounds, right=True), persistent=False)
+        self._layer: Convolution  # for its settings; its own tensors are on no device
+        self.__dict__["_layer"] = copy.deepcopy(layer).to("meta")
+
+    def forward(self) -> Tensor:
+        """The weight (N, C, ...) under the bound architecture."""
+        if not self.slot.bound:
+            return self._weight(self.left)
+        seen = self._evidence() if self.slot.deferred else None
+        weights: Weights = self.slot(seen)
+        return self._weight(self.left * weights.gates()[0, self.level])
+
+    @torch.no_grad()
+    def settled(self, bias: Tensor | None) -> nn.Module:
+        """Two plain convolutions of the chosen rank, or one where that is ``full``."""
+        layer = copy.deepcopy(self._layer).to_empty(device=self.left.device).to(self.left.dtype)
+        layer.weight.copy_(self._weight(self.left))
+        if bias is not None:
+            cast(Tensor, layer.bias).copy_(bias)
+        index = self.slot().index if self.slot.bound else len(self.ranks) - 1
+        if index == len(self.ranks) - 1:
+            return layer
+        rank = self.ranks[index]
+        return filled(layer, self.form, self.left[..., :rank], self.right[..., :rank, :])
+
+    def extra_repr(self) -> str:
+        """Form and ranks."""
+        return f"form={self.form}, ranks={self.ranks}"
+
+    def _weight(self, left: Tensor) -> Tensor:
+        matrix: Tensor = left @ self.right
+        weight = form_of(self.form).weight(matrix, sizes_of(self._layer))
+        return weight.reshape(self._layer.weight.shape)
+
+    @torch.no_grad()
+    def _evidence(self) -> Tensor:
+        """How much of the weight each further rank adds, as a share of its norm: (1, n - 1)."""
+        sizes = self.left.norm(dim=-2) * self.right.norm(dim=-1)
+        energy = sizes.square().reshape(-1, sizes.shape[-1]).sum(0)
+        added = [energy[low:high].sum() for low, high in pairwise(self.ranks)]
+        shares: Tensor = torch.stack(added) / energy.sum().clamp_min(1e-12)
+        return shares.sqrt()[None]
+
+
+class RankedConv1d(nn.Conv1d):
+    """A convolution of (N, C, L) whose rank is a decision; it holds factors and no weight."""
+
+    factors: RankedWeight
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C', L'), by one convolution with the product of the factors."""
+        return cast(Tensor, self._conv_forward(x, self.factors(), self.bias))
+
+    @property
+    def owned(self) -> tuple[Decision, ...]:
+        """That over ranks."""
+        return (self.factors.slot.decision,)
+
+    def freeze(self) -> nn.Module:
+        """Two convolutions of the chosen rank, or a dense one."""
+        return self.factors.settled(self.bias).train(self.training)
+
+
+class RankedConv2d(nn.Conv2d):
+    """A convolution of (N, C, H, W) whose rank is a decision; it holds factors and no weight."""
+
+    factors: RankedWeight
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C', H', W'), by one convolution with the product of the factors."""
+        return cast(Tensor, self._conv_forward(x, self.factors(), self.bias))
+
+    @property
+    def owned(self) -> tuple[Decision, ...]:
+        """That over ranks."""
+        return (self.factors.slot.decision,)
+
+    def freeze(self) -> nn.Module:
+        """Two convolutions of the chosen rank, or a dense one."""
+        return self.factors.settled(self.bias).train(self.training)
+
+
+def ranked(layer: Convolution, form: str, ranks: Decision) -> RankedConv1d | RankedConv2d:
+    """The convolution with its rank as a decision; its bias is the same parameter."""
+    make = RankedConv1d if isinstance(layer, nn.Conv1d) else RankedConv2d
+    settings: dict[str, Any] = {name: getattr(layer, name) for name in SETTINGS}
+    with torch.device("meta"):
+        made = make(**settings, bias=layer.bias is not None)
+    del made.weight
+    made.register_parameter("bias", cast("nn.Parameter | None", layer.bias))
+    made.factors = RankedWeight(layer, form, ranks)
+    return made.train(layer.training)
+
+
+class RankChoice(MixedOp):
+    """What a convolution with a decision on its rank freezes to, side by side: for counting costs.
+
+    Args:
+        layer: a plain convolution in one group.
+        form: channel, spatial or decouple.
+        ranks: shares of the break-even rank and then ``full``.
+    """
+
+    def __init__(self, layer: Convolution, form: str, ranks: Decision) -> None:
+        def make(candidate: Candidate) -> nn.Module:
+            if candidate == FULL:
+                return layer
+            return skeleton(layer, form, rank_of(layer, form, float(candidate)))
+
+        super().__init__(ranks, make)
+
+    @property
+    def owned(self) -> tuple[Decision, ...]:
+        """That over ranks."""
+        return (self.slot.decision,)

@@ -1,0 +1,125 @@
+"""Compression from the command line: alone and joint, on several spaces, to a network that fits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import nas
+from nas.cli import main
+from nas.compression.quantizer import Quantizer
+from nas.costs import KB, count_bitops, count_bytes, count_macs, count_parameters
+from nas.store.folder import RunFolder, resolve
+
+LINE = [
+    "preset=smoke",
+    "threads=1",
+    "execution=plain",  # no kernels to compile
+    "trainer.epochs=1",
+    "trainer.network_epochs=1",
+    "trainer.random_networks=0",
+    "logger.tensorboard=false",
+    "formats=[safetensors]",
+]
+ALONE = ["space=superbit", "space.settings.channels=4"]
+CASES = {
+    "abs, filters": [*ALONE, "strategy=abs", "compression.filters=4", "init=inherit"],
+    "widths": [*ALONE, "strategy=darts", "compression=joint", "budget.size_kb=20"],
+}
+SLOW = {
+    "abs": [*ALONE, "strategy=abs", "init=inherit", "budget.bitops=6e6"],
+    "chain": ["space=chain", "strategy=gdas", "compression=superbit"],
+    "nasbench201": ["space=nasbench201", "strategy=pc_darts", "compression=superbit"],
+    "nasbench201, paths": ["space=nasbench201", "strategy=spos", "compression=superbit"],
+    "nasbench201, controller": ["space=nasbench201", "strategy=enas", "compression=superbit"],
+    "darts": ["strategy=pc_darts", "compression=joint", "space.channels=8", "budget.bitops=4e6"],
+    "superbit, controller": [*ALONE, "strategy=enas", "budget.bitops=6e6"],
+    "torchvision": [
+        *("space=superbit", "space.backbone=mobilenet_v2", "~space.settings"),
+        *("strategy=spos", "compression=prune", "budget.macs=1e6"),
+    ],
+    "mobile": ["space=mobile", "strategy=spos", "compression=joint", "space.last_channels=16"],
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("compression")
+    patch = pytest.MonkeyPatch()
+    patch.chdir(folder)
+    yield folder
+    patch.undo()
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def searched(*words: str) -> RunFolder:
+    assert main(["search", *words, *LINE, "--quiet"]) == 0
+    return resolve("latest", "runs")
+
+
+def check(run: RunFolder) -> None:
+    """The network that comes out of a run has the cost that was promised, and keeps to limits."""
+    file = read(run.genotype)
+    net = nas.load(str(run.path))
+    shape = run.data_spec().input_shape
+    built = {
+        "params": count_parameters(net),
+        "macs": count_macs(net, shape),
+        "size_kb": count_bytes(net) / KB,
+        "bitops": count_bitops(net, shape),
+    }
+    predicted = {name: value for name, value in file["predicted"].items() if name in built}
+    assert predicted == pytest.approx(built, abs=2e-3)
+    if (run.path / "derivation.json").is_file():
+        record = read(run.path / "derivation.json")
+        for name, limit in record.get("limits", {}).items():
+            assert built[name] <= limit
+    assert file["compression"]
+    assert all(part.slot is None for part in net.modules() if isinstance(part, Quantizer))
+    (found,) = read(run.result)["networks"]
+    assert found["test"]["count"] == 540
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_is_found_is_built_and_fits(case: str) -> None:
+    check(searched(*CASES[case]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", SLOW)
+def test_what_is_found_is_built_and_fits_elsewhere(case: str) -> None:
+    check(searched(*SLOW[case]))
+
+
+def test_a_budget_that_bits_cannot_meet_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    words = [*ALONE, "strategy=abs", "budget.bitops=1e5"]
+    assert main(["search", *words, *LINE, "--quiet"]) == 2
+    assert "budget.bitops=100000 cannot be met" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([*ALONE, "strategy=abs", "compression.weight_bits=[2,3]"], "the levels of 2 bits are not"),
+        (
+            ["space=toy", "strategy=abs", "compression=superbit"],
+            "is no ladder of nested candidates",
+        ),
+        ([*ALONE, "strategy=darts", "compression=none"], "give it compression=superbit"),
+        ([*ALONE, "strategy=darts", "compression.filters=3"], "does not divide the 4 filters of"),
+    ],
+)
+def test_mistakes_end_in_a_sentence(
+    words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["search", *words, *LINE, "--quiet"]) in (1, 2)
+    error = capsys.readouterr().err
+    assert sentence in " ".join(error.split())
+    assert "Traceback" not in error
