@@ -1,5 +1,7 @@
 """Small quantized networks whose batch norms and clipping values come from data."""
 
+from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -7,6 +9,8 @@ from torch import Tensor, nn
 
 from nas.compression import Compression
 from nas.export.base import frozen_copy
+from nas.export.integers import OnnxFile
+from nas.export.integers.runtime import optimized
 
 SHAPE = (3, 8, 8)
 
@@ -63,3 +67,39 @@ def small(weights: int | None = 8, inputs: int | None = 8, **more: Any) -> nn.Mo
     """A small quantized network of given bits."""
     torch.manual_seed(3)
     return quantized(Small(), SHAPE, weights, inputs, **more)
+
+
+def chain(width: int = 16) -> nn.Module:
+    """Convolutions in a row, one of them over pooled outputs, and a linear layer."""
+    parts: list[nn.Module] = []
+    for place, (c_in, c_out) in enumerate(((3, width), (width, width), (width, width))):
+        parts += [nn.Conv2d(c_in, c_out, 3, padding=1, bias=False), nn.BatchNorm2d(c_out)]
+        parts += [nn.ReLU(), nn.MaxPool2d(2) if place == 0 else nn.Identity()]
+    return nn.Sequential(*parts, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 5))
+
+
+def written(
+    net: nn.Module, place: Path, shape: tuple[int, ...] = SHAPE
+) -> tuple[Path, dict[str, Any]]:
+    """The file of a network, and what is measured of it."""
+    export, example = OnnxFile(rounds=0), torch.zeros(2, *shape)
+    path = export(net, "{}", example, place)
+    return path, dict(export.measure(path, net, example, 0))
+
+
+def operators_of(file: bytes) -> Counter[str]:
+    """What ONNX Runtime makes of a file."""
+    return Counter(node.op_type for node in optimized(file).graph.node)
+
+
+def kinds(path: Path) -> Counter[str]:
+    """How many numbers of each type a file's constants have, scalars left out."""
+    found: Counter[str] = Counter()
+    import onnx  # optional
+
+    for tensor in onnx.load(path).graph.initializer:
+        if tensor.dims:
+            found[onnx.TensorProto.DataType.Name(tensor.data_type)] += torch.Size(
+                tensor.dims
+            ).numel()
+    return found
