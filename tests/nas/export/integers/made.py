@@ -69,11 +69,12 @@ def small(weights: int | None = 8, inputs: int | None = 8, **more: Any) -> nn.Mo
     return quantized(Small(), SHAPE, weights, inputs, **more)
 
 
-def chain(width: int = 16) -> nn.Module:
+def chain(width: int = 16, convolutions: int = 3) -> nn.Module:
     """Convolutions in a row, one of them over pooled outputs, and a linear layer."""
     parts: list[nn.Module] = []
-    for place, (c_in, c_out) in enumerate(((3, width), (width, width), (width, width))):
-        parts += [nn.Conv2d(c_in, c_out, 3, padding=1, bias=False), nn.BatchNorm2d(c_out)]
+    for place in range(convolutions):
+        c_in = width if place else 3
+        parts += [nn.Conv2d(c_in, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)]
         parts += [nn.ReLU(), nn.MaxPool2d(2) if place == 0 else nn.Identity()]
     return nn.Sequential(*parts, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 5))
 

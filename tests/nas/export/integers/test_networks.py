@@ -130,7 +130,7 @@ def test_it_keeps_the_contract_of_exporters() -> None:
 def test_a_wide_chain_is_faster(tmp_path: Path) -> None:
     if "AVX" not in torch.backends.cpu.get_cpu_capability():
         pytest.skip("no AVX2 here")
-    net = quantized(chain(128), (3, 32, 32), 4, 4)
+    net = quantized(chain(128, 6), (3, 32, 32), 4, 4)
     (record,) = export_all(net, "{}", (3, 32, 32), tmp_path, ("onnx",))
     assert record.facts["ms"] < 0.9 * record.facts["fp32_ms"]
     assert record.bytes < record.facts["fp32_bytes"] / 6
