@@ -27,6 +27,7 @@ from nas.analysis.summary import (
     figure,
     final_rows,
     in_words,
+    integers_text,
     metric_of,
     number,
     plain,
@@ -233,7 +234,9 @@ def _exports(result: Mapping[str, Any], folder: Path) -> str:
         )
     table = grid_table(("format", "file", "size", "largest difference", "status"), rows)
     parity = "Largest absolute difference from the network in memory, on random inputs."
-    return table + (note(parity) if table else "")
+    integers = [integers_text(export) for export in result.get("exports") or ()]
+    notes = [parity, *(f"Integers: {text}." for text in integers if text)]
+    return table + ("".join(map(note, notes)) if table else "")
 
 
 def _environment(result: Mapping[str, Any], env: Mapping[str, Any] | None) -> str:

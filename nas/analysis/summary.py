@@ -287,7 +287,25 @@ def _file_rows(result: Mapping[str, Any], folder: Path) -> list[Row]:
             written = export.get("status", "written") == "written" and export.get("path")
             text = str(_inside(folder, str(export["path"]))) if written else export.get("status")
             found.append(("ONNX", str(text or "not written")))
+            sentence = integers_text(export)
+            found += [("  integers", sentence)] if sentence else []
     return found
+
+
+def integers_text(export: Mapping[str, Any]) -> str:
+    """What an export in integers is beside the same network in fp32; empty for any other one."""
+    facts = export.get("facts") or {}
+    if "computed" not in facts:
+        return ""
+    parts = [f"{size(export['bytes'])}, in fp32 {size(facts['fp32_bytes'])}"]
+    if facts.get("ms") and facts.get("fp32_ms"):
+        ratio = facts["fp32_ms"] / facts["ms"]
+        verdict = f"{ratio:.1f}x faster" if ratio >= 1 else f"{1 / ratio:.1f}x slower"
+        parts.append(f"{verdict} ({facts['ms']:.3g} ms, in fp32 {facts['fp32_ms']:.3g} ms)")
+    parts.append(f"{facts['computed']} of {facts['layers']} layers computed in integers")
+    whole, layers = export.get("largest_difference"), facts["outputs_off"]
+    parts.append(f"largest difference {whole:.1g}, layer by layer {layers:.1g}")
+    return "; ".join(parts)
 
 
 def _inside(folder: Path, path: str) -> Path:

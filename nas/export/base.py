@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
+from nas.errors import NasError
+
 Run = Callable[[Tensor], object]  # a reloaded artifact: inputs -> its outputs
 
 WRITTEN = "written"
+
+
+class UnfitError(NasError):
+    """A network that a format cannot hold; nothing is written, and the record says why."""
 
 
 class Exporter(Protocol):
@@ -34,16 +40,32 @@ class Exporter(Protocol):
         ...
 
 
+@runtime_checkable
+class Measuring(Protocol):
+    """An exporter that says more of its artifact than how far its outputs are off."""
+
+    def measure(
+        self, path: Path, network: nn.Module, example: Tensor, seed: int
+    ) -> Mapping[str, Any]:
+        """JSON-able facts, empty where there are none.
+
+        Where there are some they stand in for the tolerance of outputs, and NasError is raised for
+        an artifact that is not what it should be.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class ExportRecord:
     """What became of one format.
 
     Attributes:
-        format: safetensors, torch_export, onnx, or the dotted name of a user's exporter.
+        format: safetensors, torch_export, onnx, onnx_float, or a user's exporter by dotted name.
         path: the artifact, None where none was written.
         bytes: its size.
         largest_difference: of its outputs to the eager network's, relative to max(1, abs(output)).
         status: ``written``, or ``not written: `` and the reason.
+        facts: what a ``Measuring`` exporter says of it.
     """
 
     format: str
@@ -51,6 +73,7 @@ class ExportRecord:
     bytes: int
     largest_difference: float | None
     status: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self, root: Path | None = None) -> dict[str, Any]:
         """A JSON-able record; ``path`` is relative to ``root`` if given, so that a run can move."""
@@ -63,6 +86,7 @@ class ExportRecord:
             "bytes": self.bytes,
             "largest_difference": self.largest_difference,
             "status": self.status,
+            **({"facts": dict(self.facts)} if self.facts else {}),
         }
 
 

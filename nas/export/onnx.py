@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 
 from nas.errors import NasError
 from nas.export.base import Run
@@ -21,10 +22,15 @@ _LIMIT = 2**31 - 2**24  # bytes of weights in one file: protobuf ends at 2 GiB, 
 
 
 class OnnxExporter:
-    """``model.onnx``: one file with graph, weights and genotype; batch size free."""
+    """One file with graph, weights in fp32 and genotype; batch size free.
 
-    def __init__(self, tracer: Tracer | None = None) -> None:
-        self._trace = tracer or Tracer()
+    Args:
+        tracer: of the network, where another format shares its trace.
+        name: of the file.
+    """
+
+    def __init__(self, tracer: Tracer | None = None, name: str = "model.onnx") -> None:
+        self._trace, self._name = tracer or Tracer(), name
 
     def missing(self) -> str:
         """What to install where onnx, onnxscript or onnxruntime is absent."""
@@ -42,25 +48,8 @@ class OnnxExporter:
                 "leave 'onnx' out of the formats"
             )
         program = self._trace(network, example)
-        count = len(program.graph_signature.user_outputs)
-        names = ["output"] if count == 1 else [f"output_{i}" for i in range(count)]
-        with _quiet():
-            converted = torch.onnx.export(
-                program,
-                (),
-                dynamo=True,
-                verbose=False,
-                dynamic_shapes=BATCH,  # names the free dimension "batch"
-                input_names=["input"],
-                output_names=names,
-            )
-        assert converted is not None  # only None for the exporter of torch 1
-        model = converted.model_proto
-        _forget_sources(model)
-        entry = model.metadata_props.add()
-        entry.key, entry.value = "genotype", genotype_text
-        data = model.SerializeToString(deterministic=True)
-        return write_atomic(directory / "model.onnx", data)
+        model = onnx_model(program, len(program.graph_signature.user_outputs))
+        return write_atomic(directory / self._name, serialized(model, genotype_text))
 
     def reload(self, path: Path, network: nn.Module) -> Run:
         """The file in onnxruntime on the CPU; ``network`` is not needed."""
@@ -80,13 +69,51 @@ class OnnxExporter:
         return run
 
 
+def onnx_model(
+    program: ExportedProgram, outputs: int, optimize: bool = True, opset: int | None = None
+) -> Any:
+    """The program in ONNX, a ``ModelProto``; output ``output``, or ``output_0``... if several.
+
+    Args:
+        program: of one input, with a free batch.
+        outputs: how many tensors it gives.
+        optimize: whether torch's exporter simplifies the graph.
+        opset: version of the operators; None takes torch's choice.
+    """
+    names = ["output"] if outputs == 1 else [f"output_{i}" for i in range(outputs)]
+    with _quiet():
+        converted = torch.onnx.export(
+            program,
+            (),
+            dynamo=True,
+            verbose=False,
+            dynamic_shapes=BATCH,  # names the free dimension "batch"
+            input_names=["input"],
+            output_names=names,
+            optimize=optimize,
+            opset_version=opset,
+        )
+    assert converted is not None  # only None for the exporter of torch 1
+    return converted.model_proto
+
+
+def serialized(model: Any, genotype_text: str) -> bytes:
+    """The bytes of a ``ModelProto`` with its genotype, and nothing of the machine it is made on."""
+    _forget_sources(model)
+    entry = model.metadata_props.add()
+    entry.key, entry.value = "genotype", genotype_text
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
+
+
 def _forget_sources(model: Any) -> None:
     """Drop what the exporter notes on every node: folders of this machine, half of the file."""
     graph = model.graph
+    del graph.metadata_props[:]
     for group in (graph.node, graph.input, graph.output, graph.value_info, graph.initializer):
         for item in group:
             del item.metadata_props[:]
-            item.doc_string = ""
+            item.ClearField("doc_string")
 
 
 @contextmanager

@@ -26,6 +26,8 @@ class Tracer:
     def __call__(self, network: nn.Module, example: Tensor) -> ExportedProgram:
         """The program of ``network``; ``example`` needs a batch of at least 2."""
         if self._last is None or self._last[0] is not network:
+            with torch.no_grad():
+                network(example)  # what modules read off their buffers once is read here
             program = torch.export.export(network, (example,), dynamic_shapes=BATCH)
             _forget_sources(program)
             self._last = (network, program)

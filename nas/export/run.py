@@ -16,24 +16,34 @@ from torch import Tensor, nn
 
 from nas.errors import ConfigError, NasError, nearest
 from nas.export import parity
-from nas.export.base import WRITTEN, Exporter, ExportRecord, frozen_copy
+from nas.export.base import (
+    WRITTEN,
+    Exporter,
+    ExportRecord,
+    Measuring,
+    UnfitError,
+    frozen_copy,
+)
+from nas.export.integers import OnnxFile
 from nas.export.onnx import OnnxExporter
 from nas.export.program import ProgramExporter, Tracer
 from nas.export.weights import WeightsExporter
 from nas.files import explain, make_directory, read_json, write_json
 
 FORMATS = ("safetensors", "torch_export", "onnx")
+IN_TORCH = ("safetensors", "torch_export")  # run by the network's own kernels, bit for bit
 RANDOM = "not written: the network draws random numbers, so that no copy of it can be proven"
 _STAGE = ".partial"  # a folder inside the export folder
 
 
 def exporters() -> dict[str, Exporter]:
-    """A fresh exporter per format; the last two share one trace of the network."""
+    """A fresh exporter per format; those of graphs in fp32 share one trace of the network."""
     tracer = Tracer()
     return {
         "safetensors": WeightsExporter(),
         "torch_export": ProgramExporter(tracer),
-        "onnx": OnnxExporter(tracer),
+        "onnx": OnnxFile(tracer),
+        "onnx_float": OnnxExporter(tracer, "model_float.onnx"),
     }
 
 
@@ -51,16 +61,19 @@ def export_all(
     """Write the network in each format, checked against itself, and ``parity.json``.
 
     The network is copied and left as it is. One whose outputs are random (the operation ``noise``)
-    is not written, and the records say so. On an error ``directory`` keeps what it held before.
+    or that a format cannot hold is not written, and the records say so. On an error ``directory``
+    keeps what it held before.
 
     Args:
         network: maps (batch, *input_shape) to a tensor or a nesting of tensors.
         genotype_text: the genotype file's text, stored inside each artifact.
         input_shape: of one input, without the batch.
         directory: created where absent.
-        formats: of FORMATS, or of ``known``.
+        formats: of FORMATS, ``onnx_float`` (fp32 also where layers are quantized), or of ``known``.
         seed: of the random inputs.
-        tolerance: largest difference allowed, relative to max(1, abs(output)).
+        tolerance: largest difference allowed, relative to max(1, abs(output)); a file in integers
+            is compared layer by layer instead, and what other kernels than PyTorch's make of
+            quantized inputs in fp32 may be off by ``parity.ONE_LEVEL``.
         known: other exporters by format name.
 
     Raises:
@@ -130,6 +143,9 @@ def _export(name: str, exporter: Exporter, job: _Job) -> ExportRecord:
         difference = parity.largest_difference(
             job.network, run, job.example.shape[1:], seed=job.seed
         )
+        facts = _facts(exporter, path, job)
+    except UnfitError as error:
+        return ExportRecord(name, None, 0, None, f"not written: {error}")
     except NasError:
         raise
     except Exception as error:  # tracers raise whatever they like
@@ -138,8 +154,17 @@ def _export(name: str, exporter: Exporter, job: _Job) -> ExportRecord:
             f"export {name} failed ({type(error).__name__}: {reason}): "
             f"mend the network, or leave {name!r} out of the formats"
         ) from error
-    parity.check(name, difference, parity.tolerance_of(job.network, job.tolerance))
-    return ExportRecord(name, path, path.stat().st_size, difference, WRITTEN)
+    if not facts:
+        exact = name in IN_TORCH
+        allowed = job.tolerance if exact else parity.tolerance_of(job.network, job.tolerance)
+        parity.check(name, difference, allowed)
+    return ExportRecord(name, path, path.stat().st_size, difference, WRITTEN, facts)
+
+
+def _facts(exporter: Exporter, path: Path, job: _Job) -> Mapping[str, Any]:
+    if not isinstance(exporter, Measuring):
+        return {}
+    return exporter.measure(path, job.network, job.example, job.seed)
 
 
 def _check_names(records: Sequence[ExportRecord]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import nas
+from nas.analysis.summary import integers_text
 from nas.cli import main
 from nas.compression.quantizer import Quantizer
 from nas.costs import KB, count_bitops, count_bytes, count_macs, count_parameters
@@ -25,6 +26,7 @@ LINE = [
     "logger.tensorboard=false",
     "formats=[safetensors]",
 ]
+ONNX = "formats=[safetensors,onnx]"
 ALONE = ["space=superbit", "space.settings.channels=4"]
 CASES = {
     "abs, filters": [*ALONE, "strategy=abs", "compression.filters=4", "init=inherit"],
@@ -32,7 +34,6 @@ CASES = {
 }
 SLOW = {
     "abs": [*ALONE, "strategy=abs", "init=inherit", "budget.bitops=6e6"],
-    "chain": ["space=chain", "strategy=gdas", "compression=superbit"],
     "nasbench201": ["space=nasbench201", "strategy=pc_darts", "compression=superbit"],
     "nasbench201, paths": ["space=nasbench201", "strategy=spos", "compression=superbit"],
     "nasbench201, controller": ["space=nasbench201", "strategy=enas", "compression=superbit"],
@@ -60,8 +61,22 @@ def read(path: Path) -> Any:
 
 
 def searched(*words: str) -> RunFolder:
-    assert main(["search", *words, *LINE, "--quiet"]) == 0
+    assert main(["search", *LINE, *words, "--quiet"]) == 0
     return resolve("latest", "runs")
+
+
+def check_integers(run: RunFolder, shown: str) -> None:
+    """The file of a run is in integers, small, right layer by layer; people are told so."""
+    (record,) = [each for each in read(run.result)["exports"] if each["format"] == "onnx"]
+    facts, file = record["facts"], run.path / "export" / "model.onnx"
+    assert (record["status"], facts["unmet"]) == ("written", [])
+    assert facts["predicted_bytes"] == count_bytes(nas.load(str(run.path)))
+    assert file.stat().st_size == record["bytes"]
+    assert 0 < facts["computed"] <= facts["layers"]
+    assert facts["steps_off"] <= 1
+    sentence = integers_text(record)
+    assert sentence in shown
+    assert sentence in (run.path / "report.html").read_text(encoding="utf-8")
 
 
 def check(run: RunFolder) -> None:
@@ -90,6 +105,14 @@ def check(run: RunFolder) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_what_is_found_is_built_and_fits(case: str) -> None:
     check(searched(*CASES[case]))
+
+
+@pytest.mark.slow
+def test_what_is_found_is_written_in_integers(capsys: pytest.CaptureFixture[str]) -> None:
+    run = searched("space=chain", "strategy=gdas", "compression=superbit", ONNX)
+    check(run)
+    assert main(["show", "latest"]) == 0
+    check_integers(run, " ".join(capsys.readouterr().out.split()))
 
 
 @pytest.mark.slow

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nas import console
+from nas.analysis.summary import integers_text
 from nas.app.low_rank import RANKS
 from nas.app.session import Session
 from nas.app.stages.evaluate import stored_network
@@ -35,7 +37,7 @@ def exporters_for(formats: Sequence[str], plugins: Sequence[str]) -> dict[str, E
 
 
 def write_formats(session: Session, formats: Sequence[str]) -> list[ExportRecord]:
-    """Write the found network in ``formats``, each checked against the original."""
+    """Write the found network in ``formats``, each checked; says how those in integers are."""
     bar = session.bars.task("export", 1)
     text = (session.folder.retrain("found") / "genotype.json").read_text(encoding="utf-8")
     records = export_all(
@@ -51,4 +53,16 @@ def write_formats(session: Session, formats: Sequence[str]) -> list[ExportRecord
     if "safetensors" in formats and ranks.is_file():  # without which weights fit no network
         write_json(session.folder.export / RANKS, read_json(ranks))
     bar.advance()
+    for record in records:
+        _say(record)
     return records
+
+
+def _say(record: ExportRecord) -> None:
+    """One line on a file in integers; what it should be and is not, as a warning."""
+    if sentence := integers_text(record.to_json()):
+        console.say(f"{record.format} in integers: {sentence}")
+    for unmet in record.facts.get("unmet", ()):
+        console.warn(
+            f"export {record.format}: {unmet}; its size and time are measured all the same"
+        )

@@ -15,6 +15,7 @@ from nas.analysis.summary import (
     figure,
     final_rows,
     in_words,
+    integers_text,
     mean_and_deviation,
     millions,
     percent,
@@ -227,6 +228,39 @@ def test_the_stored_sentence_is_used(result: dict[str, Any], tmp_path: Path) -> 
 def test_a_written_onnx_file_is_found_below_the_run(result: dict[str, Any], tmp_path: Path) -> None:
     result["exports"] = [{"format": "ONNX", "path": "export/model.onnx", "status": "written"}]
     assert final_rows(result, tmp_path)[-1] == ("ONNX", str(tmp_path / "export/model.onnx"))
+
+
+INTEGERS: dict[str, Any] = {
+    "format": "onnx",
+    "path": "export/model.onnx",
+    "bytes": 57_400,
+    "largest_difference": 0.0123,
+    "status": "written",
+    "facts": {
+        "layers": 22,
+        "computed": 10,
+        "fp32_bytes": 1_166_000,
+        "outputs_off": 2.3e-7,
+        "ms": 0.5,
+        "fp32_ms": 1.55,
+    },
+}
+
+
+def test_a_file_in_integers_is_told_beside_fp32(result: dict[str, Any], tmp_path: Path) -> None:
+    sentence = (
+        "57 kB, in fp32 1.2 MB; 3.1x faster (0.5 ms, in fp32 1.55 ms); 10 of 22 layers computed in "
+        "integers; largest difference 0.01, layer by layer 2e-07"
+    )
+    assert integers_text(INTEGERS) == sentence
+    result["exports"] = [INTEGERS]
+    assert final_rows(result, tmp_path)[-1] == ("  integers", sentence)
+    slow = {**INTEGERS, "facts": {**INTEGERS["facts"], "fp32_ms": 0.25}}
+    assert "2.0x slower (0.5 ms, in fp32 0.25 ms)" in integers_text(slow)
+    untimed = {key: value for key, value in INTEGERS["facts"].items() if "ms" not in key}
+    assert "ms" not in integers_text({**INTEGERS, "facts": untimed})
+    for other in ({"format": "onnx"}, {"format": "mine", "facts": {"score": 1}}):
+        assert integers_text(other) == ""
 
 
 def test_any_part_may_be_missing(result: dict[str, Any], tmp_path: Path) -> None:

@@ -106,7 +106,12 @@ def test_no_gradients_are_recorded() -> None:
 
 
 def test_a_network_in_quantized_numbers_may_be_off_by_a_level() -> None:
-    plain = nn.Sequential(nn.Conv2d(1, 2, 1), nn.Conv2d(2, 2, 1))
-    assert parity.tolerance_of(plain, 1e-4) == 1e-4
-    quantized = Compression((4,), (4,)).apply(plain)
-    assert parity.tolerance_of(quantized, 1e-4) == parity.ONE_LEVEL
+    assert parity.tolerance_of(two_layers(), 1e-4) == 1e-4
+    weights = Compression((4,), None).apply(two_layers())
+    assert parity.tolerance_of(weights, 1e-4) == 1e-4
+    inputs = Compression((4,), (4,)).apply(two_layers())
+    assert parity.tolerance_of(inputs, 1e-4) == parity.ONE_LEVEL
+
+
+def two_layers() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(1, 2, 1), nn.Conv2d(2, 2, 1))
