@@ -16,6 +16,7 @@ from nas.app.config import data_source as data_source
 from nas.app.config import plain as plain
 from nas.app.limits import check_limits, configured
 from nas.app.objective import objective_of
+from nas.app.transforms import transforms_of
 from nas.arch import from_genotype
 from nas.budget import Limits
 from nas.compression import Compressed, Rules
@@ -29,6 +30,7 @@ from nas.engine.execution import kernels_of, resolve_execution
 from nas.engine.rng import derive_seed, seed_everything
 from nas.engine.train import Droppable, DropPathSchedule, Steering, Supervised
 from nas.errors import ConfigError
+from nas.gradients import Transformed, WeightTransform
 from nas.instantiate import conforming, factory, instantiate, loaded, target_of
 from nas.objectives import Objective
 from nas.policies import Policy, ThresholdGates, check_single
@@ -249,8 +251,15 @@ class Parts:
             **architecture,
         )
         known = cast(Update, conforming(update, Update, target_of(self.cfg.strategy["update"])))
+        if self.transforms:
+            known = Transformed(known, self.transforms)
         self.graphed, self.ungraphed = graphed_or_why(known, self._graph, self.device)
         return self.graphed or known
+
+    @cached_property
+    def transforms(self) -> dict[str, WeightTransform]:
+        """What acts on the steps of the weights or measures them, by name."""
+        return transforms_of(self)
 
     @cached_property
     def schedules(self) -> list[Schedule]:
@@ -263,7 +272,7 @@ class Parts:
             self._factory(node)(self.relaxation, epochs=epochs)
             for node in self.cfg.strategy.schedules.values()
         ]
-        return [rate, *added, *([self.graphed] if self.graphed else [])]
+        return [rate, *added, *self.transforms.values(), *([self.graphed] if self.graphed else [])]
 
     def streams(self) -> dict[str, Batches]:
         """The two streams of a search."""

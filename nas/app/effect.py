@@ -35,7 +35,10 @@ SEARCH_ONLY = (
     "preset.queries",
 )
 """What a retraining never reads."""
-SUPERNET_PARTS = ("partial_channels", "edge_weights", "policy", "relaxation", "schedules")
+SUPERNET_PARTS = (
+    *("partial_channels", "edge_weights", "policy", "relaxation"),
+    *("schedules", "transforms"),
+)
 """Parts of a strategy that are read where a supernet is trained, and nowhere else."""
 NO_SUPERNET = "this strategy trains no supernet; leave it out, or choose another such as "
 NO_SUPERNET += "strategy=spos"
