@@ -83,6 +83,7 @@ class Observer:
                     self._confirming(layer)
                 )
                 for layer in self._layers.values()
+                if layer.weight.requires_grad
             ),
         ]
         try:

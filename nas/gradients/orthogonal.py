@@ -40,9 +40,10 @@ class Orthogonal:
         ``P <- P - P X (alpha I + X^T P X)^{-1} X^T P``
 
     where X holds patches that the layer read in this step: the recursion of orthogonal weight
-    modification (OWM) in block form. A layer is projected only if what was chosen before it ran
-    differs from when it was trained last. The method section of 2003.13089 could not be read: how
-    the projectors are fed, forget and are scheduled is our own choice.
+    modification (OWM) in block form. A layer is projected from the first time on that it is trained
+    behind other choices than before: one that no choice stands in front of, such as the stem, reads
+    the same for every architecture and is never projected. The method section of 2003.13089 could
+    not be read: how the projectors are fed, forget and are scheduled is our own choice.
 
     Args:
         supernet: whose weights move.
@@ -70,9 +71,9 @@ class Orthogonal:
         seed: int = 0,
         *,
         rank: int = 8,
-        alpha: float = 1.0,
+        alpha: float = 100.0,
         alpha_end: float | None = None,
-        leak: float = 1e-3,
+        leak: float = 0.01,
         dense: int = 1024,
         basis: int = 64,
         energy: float = 0.97,
@@ -89,7 +90,8 @@ class Orthogonal:
         self.observer = Observer(supernet, layers, rank, torch.Generator().manual_seed(seed))
         self.banks: dict[int, Bank] = {}
         self._places = list(self._placed(layers, dense, basis, energy))
-        self._behind: dict[str, int] = {}  # what was chosen when a layer was last trained
+        self._behind: dict[str, int] = {}  # what was chosen when a layer was first trained
+        self._shared: set[str] = set()  # layers that were trained behind different choices
         self._before: list[tuple[Place, Seen, Tensor]] = []
         self._found: dict[str, Tensor] = {}
 
@@ -172,21 +174,23 @@ class Orthogonal:
     @torch.no_grad()
     def _project(self) -> None:
         """After the optimizer: project what changed, then learn from what was read."""
-        differ = [each for each in self._before if self._changed(each[0].layer, each[1])]
-        kept = [_projected(group) for group in _grouped(differ, _by_shape)]
+        shared = [each for each in self._before if self._by_several(each[0].layer, each[1])]
+        kept = [_projected(group) for group in _grouped(shared, _by_shape)]
         if kept:
             was, left = (torch.stack(part).sum() for part in zip(*kept, strict=True))
             ratio = torch.where(was > 0, (left / was).sqrt(), torch.ones_like(was))
-            share = len(differ) / len(self._before)
+            share = len(shared) / len(self._before)
             self._found["dinas/kept"] = ratio
             self._found["dinas/projected"] = torch.tensor(share)
         free = [self._learn(group) for group in _grouped(self._before, _by_columns)]
         if free:
             self._found["dinas/free"] = torch.cat(free).mean()
-        self._behind.update({each.layer.name: seen.behind for each, seen, _ in self._before})
 
-    def _changed(self, layer: Layer, seen: Seen) -> bool:
-        return self._behind.get(layer.name, seen.behind) != seen.behind
+    def _by_several(self, layer: Layer, seen: Seen) -> bool:
+        """Whether a layer has been trained behind different choices, now included."""
+        if self._behind.setdefault(layer.name, seen.behind) != seen.behind:
+            self._shared.add(layer.name)
+        return layer.name in self._shared
 
     def _learn(self, group: Sequence[tuple[Place, Seen, Tensor]]) -> Tensor:
         """Update the projectors of layers of equal D; their mean eigenvalues."""
@@ -196,10 +200,11 @@ class Orthogonal:
         return bank.free(rows)
 
     def state_dict(self) -> dict[str, Any]:
-        """Projectors, what was chosen when each layer was last trained, the generator."""
+        """Projectors, what was chosen when each layer was first trained, the generator."""
         return {
             "banks": {str(size): bank.state_dict() for size, bank in self.banks.items()},
             "behind": dict(self._behind),
+            "shared": sorted(self._shared),
             "observer": self.observer.state_dict(),
         }
 
@@ -208,6 +213,7 @@ class Orthogonal:
         for size, bank in self.banks.items():
             bank.load_state_dict(state["banks"][str(size)])
         self._behind = {str(name): int(number) for name, number in state["behind"].items()}
+        self._shared = set(state["shared"])
         self.observer.load_state_dict(state["observer"])
 
 
