@@ -20,21 +20,16 @@ class Layer:
     Attributes:
         name: in the network.
         module: whose weight is (out, in / groups, k, ...), or (out, in).
+        weight: the module's own parameter, also while it is lent another.
         blocks: of the weight that read different channels: the groups of a convolution.
         size: D, how many inputs a block reads: ``in / groups * k * ...``.
     """
 
     name: str
     module: nn.Module
+    weight: Tensor
     blocks: int
     size: int
-
-    @property
-    def weight(self) -> nn.Parameter:
-        """The layer's own."""
-        weight = self.module.weight
-        assert isinstance(weight, nn.Parameter)
-        return weight
 
     def matrices(self, values: Tensor) -> Tensor:
         """Values in the shape of the weight as (blocks, out / blocks, D)."""
@@ -50,7 +45,7 @@ def layers_of(network: nn.Module) -> list[Layer]:
     found = []
     for name, module in network.named_modules():
         if isinstance(module, nn.Linear):
-            found.append(Layer(name, module, 1, module.in_features))
+            found.append(Layer(name, module, module.weight, 1, module.in_features))
         elif isinstance(module, nn.Conv1d | nn.Conv2d):
             if module.padding_mode != "zeros":
                 raise ConfigError(
@@ -59,7 +54,7 @@ def layers_of(network: nn.Module) -> list[Layer]:
                     "strategy without transforms that observe inputs"
                 )
             size = module.in_channels // module.groups * prod(module.kernel_size)
-            found.append(Layer(name, module, module.groups, size))
+            found.append(Layer(name, module, module.weight, module.groups, size))
     return found
 
 

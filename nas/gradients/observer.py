@@ -128,7 +128,9 @@ class Observer:
             if choice := _choice(slot):
                 self._behind = zlib.crc32(f"{slot.decision.name}={choice}".encode(), self._behind)
         layer = self._layers.get(id(module))
-        if layer is None or reading is None or not module.weight.requires_grad:
+        if layer is None or reading is None or module.weight is not layer.weight:
+            return  # not ours, or at the weights of a look-ahead step
+        if not layer.weight.requires_grad:
             return
         seen = self._read.setdefault(layer.name, Seen(behind=self._behind))
         seen.columns.append(self._draw.columns(layer, reading).to(layer.weight.dtype))

@@ -123,6 +123,8 @@ def test_forwards_without_a_backward_to_the_weights_leave_nothing() -> None:
         weights = list(supernet.parameters())
         loss = supernet(x, archs[1]).square().sum()
         torch.autograd.grad(loss, weights, allow_unused=True)  # as a second-order step does
+        lent = {name: p.detach().clone() for name, p in supernet.named_parameters()}
+        torch.func.functional_call(supernet, lent, (x, archs[1]))
         supernet(x, archs[0]).square().sum().backward()
         live = [layer for layer in layers_of(supernet) if layer.weight.grad is not None]
         found = watched.seen(live)
