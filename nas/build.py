@@ -16,6 +16,7 @@ from nas.app.config import data_source as data_source
 from nas.app.config import plain as plain
 from nas.app.limits import check_limits, configured
 from nas.app.objective import objective_of
+from nas.app.wrapped import transforms_of, wrapped
 from nas.arch import from_genotype
 from nas.budget import Limits
 from nas.compression import Compressed, Rules
@@ -29,6 +30,7 @@ from nas.engine.execution import kernels_of, resolve_execution
 from nas.engine.rng import derive_seed, seed_everything
 from nas.engine.train import Droppable, DropPathSchedule, Steering, Supervised
 from nas.errors import ConfigError
+from nas.gradients import WeightTransform
 from nas.instantiate import conforming, factory, instantiate, loaded, target_of
 from nas.objectives import Objective
 from nas.policies import Policy, ThresholdGates, check_single
@@ -249,16 +251,14 @@ class Parts:
             **architecture,
         )
         known = cast(Update, conforming(update, Update, target_of(self.cfg.strategy["update"])))
-        if (curriculum := self.cfg.strategy.get("curriculum")) is not None:
-            known = self._staged(known, curriculum)
+        known = wrapped(self, known)
         self.graphed, self.ungraphed = graphed_or_why(known, self._graph, self.device)
         return self.graphed or known
 
-    def _staged(self, update: Update, node: DictConfig) -> Update:
-        seed = derive_seed(self.cfg.seed, "curriculum")
-        make = self._factory(node)
-        staged = make(update=update, policy=self.policy, supernet=self.supernet, seed=seed)
-        return cast(Update, conforming(staged, Update, target_of(node)))
+    @cached_property
+    def transforms(self) -> dict[str, WeightTransform]:
+        """What acts on the steps of the weights or measures them, by name."""
+        return transforms_of(self)
 
     @cached_property
     def schedules(self) -> list[Schedule]:
@@ -271,7 +271,7 @@ class Parts:
             self._factory(node)(self.relaxation, epochs=epochs)
             for node in self.cfg.strategy.schedules.values()
         ]
-        return [rate, *added, *([self.graphed] if self.graphed else [])]
+        return [rate, *added, *self.transforms.values(), *([self.graphed] if self.graphed else [])]
 
     def streams(self) -> dict[str, Batches]:
         """The two streams of a search."""

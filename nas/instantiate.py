@@ -22,6 +22,7 @@ CLASSES = (
     "nas.costs",
     "nas.data",
     "nas.export",
+    "nas.gradients",
     "nas.policies",
     "nas.relaxations",
     "nas.schedules",

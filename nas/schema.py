@@ -67,6 +67,7 @@ class Strategy:
     relaxation: dict[str, Any] | None = MISSING
     update: dict[str, Any] | None = MISSING
     schedules: dict[str, dict[str, Any]] = field(default_factory=dict)
+    transforms: dict[str, dict[str, Any]] = field(default_factory=dict)
     derivation: dict[str, Any] | None = None
     log_costs: dict[str, float] = field(default_factory=dict)
     curriculum: dict[str, Any] | None = None

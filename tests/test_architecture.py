@@ -23,7 +23,7 @@ FLOORS = {
             "nas.supernet nas.space nas.searchable nas.cost_tree nas.compression",
             "nas.costs nas.policies nas.tasks",
             "nas.budget nas.objectives nas.strategies nas.schedules nas.testing nas.benchmarks "
-            "nas.proxies",
+            "nas.proxies nas.gradients",
             "nas.data nas.engine nas.store nas.export nas.analysis nas.profile",
             "nas nas.schema nas.plugins nas.instantiate nas.build nas.app nas.cli nas.api "
             "nas.__main__ nas.templates",

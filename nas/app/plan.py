@@ -104,6 +104,7 @@ def plan(cfg: DictConfig, stages: Sequence[str], folder: RunFolder) -> None:
             rows.append((stage, estimates[stage].text))
     if "search" in stages and parts.searches:
         rows.append(("execution", _execution(parts)))
+        rows += [(name, each.describe()) for name, each in parts.transforms.items()]
     notes = [("note", note) for note in (*getattr(parts.space, "notes", ()), *parts.unfused)]
     total = sum(estimate.seconds for estimate in estimates.values())
     rows += [("time", f"about {seconds(total)}, without export and report"), *notes]

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from nas.cli.positional import Line
 
 _SWITCH, _NUMBER = "true or false", "a number"
-_OPEN = ("cost", "strategy.schedules")  # groups of parts by name, to which one may add
+# Groups of parts by name, to which one may add.
+_OPEN = ("cost", "strategy.schedules", "strategy.transforms")
 _LIST, _GROUP = "a list such as [a,b]", "a group of settings"
 
 

@@ -73,13 +73,17 @@ class Job:
 
 @dataclass
 class Position:
-    """How far a stage is: what a checkpoint holds beside the update's state."""
+    """How far a stage is: what a checkpoint holds beside the update's state.
+
+    A metric is averaged over the steps that told it, which ``counts`` has.
+    """
 
     epoch: int = 0
     step: int = 0
     total_steps: int = 0
     seconds: float = 0.0
     sums: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -152,11 +156,11 @@ class Loop:
             if position.step < steps:
                 self._settle(job, position)
         self._read(job, position)
-        self._close(job, phase, steps, position)
+        self._close(job, phase, position)
 
-    def _close(self, job: Job, phase: Phase, steps: int, position: Position) -> None:
+    def _close(self, job: Job, phase: Phase, position: Position) -> None:
         position.seconds = time.monotonic() - self._began
-        means = {name: value / steps for name, value in position.sums.items()}
+        means = {name: value / position.counts[name] for name, value in position.sums.items()}
         row = {
             "stage": job.stage,
             "phase": phase.name,
@@ -166,7 +170,8 @@ class Loop:
             "metrics": {**means, **job.observe(phase.name, position.epoch)},
         }
         self.metrics.append(row)
-        position.epoch, position.step, position.sums = position.epoch + 1, 0, {}
+        position.epoch, position.step = position.epoch + 1, 0
+        position.sums, position.counts = {}, {}
         for listener in self.listeners:
             listener.epoch(row)
 
@@ -176,6 +181,7 @@ class Loop:
             self._check(found, job, position.epoch, step)
             for name, value in found.items():
                 position.sums[name] = position.sums.get(name, 0.0) + value
+                position.counts[name] = position.counts.get(name, 0) + 1
             for listener in self.listeners:
                 listener.step(found)
 
@@ -221,7 +227,8 @@ class Loop:
         job.update.load_state_dict(loaded.state["update"])
         self.metrics.truncate_to(loaded.state["metrics_size"])
         restore_rng(loaded.state["rng"])
-        return Position(**loaded.state["position"])
+        saved = loaded.state["position"]  # without counts of before metrics could be told at times
+        return Position(**{"counts": dict.fromkeys(saved["sums"], saved["step"]), **saved})
 
 
 def _by_epoch(job: Job) -> list[tuple[Phase, int]]:

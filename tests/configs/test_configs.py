@@ -42,7 +42,7 @@ DATA_OF = {
     "task=segmentation": "data=synthetic_regions",
     "task=regression": "data=synthetic_fields",
 }
-PATHS = ("fairnas", "spos")  # strategies whose policy draws paths and learns nothing
+PATHS = ("dinas", "fairnas", "spos")  # strategies whose policy draws paths and learns nothing
 LEARNT = ("cnas", "enas")  # strategies with a controller
 DRAWN = (*LEARNT, *PATHS)  # strategies whose policy draws paths of the space
 FILES = sorted(config_dir().glob("*/*.yaml"))
@@ -147,7 +147,10 @@ def test_strategies_differ_as_they_say(strategy: str, digits: ArrayData) -> None
     assert bool(inputs) == (strategy in ("pc_darts", *DRAWN))
     partial = [name for name, _ in parts.supernet.named_modules() if name.endswith(".inner")]
     assert bool(partial) == (strategy == "pc_darts")
-    if strategy in PATHS:
+    if strategy == "dinas":
+        assert set(parts.update.transforms) == {"dinas", "disturbance"}  # type: ignore[attr-defined]
+        assert not parts.learns
+    elif strategy in PATHS:
         assert parts.update.fair == (strategy == "fairnas")  # type: ignore[attr-defined]
         assert not parts.learns
     elif strategy in LEARNT:

@@ -14,6 +14,7 @@ from nas.batch import Batch
 from nas.cost_tree import CostNode, add
 from nas.costs import Parameters
 from nas.dataspec import DataSpec
+from nas.gradients import Orthogonal, Transformed
 from nas.searchable import MixedOp, Node
 from nas.space import SearchSpace, blueprint
 from nas.strategies import Bilevel, Phase, Reinforce, SinglePath
@@ -64,6 +65,18 @@ class ForgetsPaths(SinglePath):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         super().load_state_dict({**state, "policy": self.policy.state_dict()})
+
+
+class ForgetsProjectors(Orthogonal):
+    """What layers have read is lost."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        super().load_state_dict({**state, "banks": self.state_dict()["banks"]})
+
+
+def forgets_projectors(**parts: Any) -> Transformed:
+    transform = ForgetsProjectors(parts["supernet"], parts["weights_optimizer"], 10)
+    return Transformed(SinglePath(**parts), {"dinas": transform})
 
 
 class AscendsPaths(SinglePath):

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from nas.decision import Decision
+from nas.gradients import Disturbance, Orthogonal, Transformed
 from nas.policies import Controller, FreeLogits, Policy, Uniform
 from nas.relaxations import SinglePath
 from nas.strategies import Bilevel, Curriculum, Reinforce, Update
@@ -43,6 +44,16 @@ def in_stages(make: Callable[..., Update], **parts: Any) -> Update:
     return Curriculum(make(**parts), parts["policy"], parts["supernet"])
 
 
+def projected(make: Callable[..., Update] = SinglePathUpdate, **parts: Any) -> Update:
+    """An update whose steps are projected and measured."""
+    supernet, optimizer = parts["supernet"], parts["weights_optimizer"]
+    transforms = {
+        "dinas": Orthogonal(supernet, optimizer, 10, alpha=30.0, leak=0.05),
+        "disturbance": Disturbance(supernet, parts["objective"].task, every=3, architectures=2),
+    }
+    return Transformed(make(**parts), transforms)
+
+
 GOOD: dict[str, tuple[Callable[..., Update], dict[str, Any]]] = {
     "first order": (Bilevel, {"order": 1, "edge_weights": False}),
     "first order, partial channels": (
@@ -58,6 +69,11 @@ GOOD: dict[str, tuple[Callable[..., Update], dict[str, Any]]] = {
     "fair paths, a hard decision": (
         FAIR,
         {"space": toys.Hard(), "make_policy": Uniform, "epochs": 8},
+    ),
+    "projected steps on uniform paths": (projected, {"make_policy": Uniform, "epochs": 10}),
+    "projected steps of an alternating search": (
+        partial(projected, Bilevel),
+        {"space": toys.Hard(), "make_policy": single_path, "epochs": 8},
     ),
     "a sampled hard decision": (Bilevel, {"space": toys.Hard(), "make_policy": single_path}),
     "rewards, a hard decision": (
@@ -109,6 +125,11 @@ BROKEN: dict[str, tuple[Callable[..., Update], dict[str, Any], str]] = {
     "second order without momentum": (broken.NoMomentum, {"order": 2}, "not that of order 2"),
     "uniform paths without generator": (
         broken.ForgetsPaths,
+        {"make_policy": Uniform},
+        "goes on differently",
+    ),
+    "projectors forgotten": (
+        broken.forgets_projectors,
         {"make_policy": Uniform},
         "goes on differently",
     ),

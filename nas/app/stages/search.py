@@ -42,6 +42,8 @@ def search(session: Session) -> None:
     update = parts.update
     if parts.ungraphed:
         console.say(f"note    the search runs without a CUDA graph: {parts.ungraphed}")
+    for name, transform in parts.transforms.items():
+        console.say(f"note    {name}: {transform.describe()}")
     job = Job(
         stage="search",
         update=update,

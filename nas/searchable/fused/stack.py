@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from nas.kernels import Kernels
 from nas.searchable.fused.value import Follow, Norm, Value, both, joined, repeated, statistics
 from nas.searchable.primitives import Halves, Pool, Zero, shifted
+from nas.searchable.watch import Reading, tell, tell_separable
 
 _CONV = {1: F.conv1d, 2: F.conv2d}
 _CONVS = (nn.Conv1d, nn.Conv2d)
@@ -126,6 +127,7 @@ def _run_separable(
         norm = statistics(value, given.follow)
         if len(norm.mean) != z.shape[1]:
             z = repeated(z, value.edges)
+    tell_separable(depthwise, pointwise, z, norm)
     first = cast(nn.Conv2d, depthwise[0])
     y, mean, var = kernels.separable(
         z,
@@ -145,6 +147,7 @@ def _run_pointwise(column: Column, value: Value, given: Input, kernels: Kernels)
 
 def _products(column: Column, z: Tensor, edges: int, kernels: Kernels) -> Value:
     """ReLU and the pointwise convolutions of all edges, one product where they read one input."""
+    tell(column, Reading(z, relu=True, subsampled=True))
     weight = _weights(column)
     if z.shape[1] == weight.shape[1]:
         y, mean, var = kernels.pointwise(z, weight.flatten(1))
@@ -161,6 +164,7 @@ def _run_convolution(column: Column, value: Value, given: Input, kernels: Kernel
 def _convolved(column: Column, z: Tensor, edges: int) -> Tensor:
     """The convolutions of all edges (N, edges * C, ...) on one input or on that of each edge."""
     first = cast(nn.Conv2d, column[0])
+    tell(column, Reading(z))
     if z.shape[1] == first.in_channels and first.groups > 1 and edges > 1:
         z = repeated(z, edges)
     shared = z.shape[1] == first.in_channels

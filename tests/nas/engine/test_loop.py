@@ -62,7 +62,9 @@ class Tiny:
         loss = torch.stack([self._loss(batch) for batch in batches]).sum() * (1 + noise)
         torch.autograd.backward(loss)
         self.optimizer.step()
-        return {"loss/a": loss.detach()}
+        found = {"loss/a": loss.detach()}
+        seldom = int(batches[0].targets.sum()) % 2 == 0  # known from the batch alone
+        return {**found, "seldom": loss.detach()} if seldom else found
 
     def _loss(self, batch: Batch) -> Tensor:
         return nn.functional.cross_entropy(self.net(batch.inputs), batch.targets)
@@ -331,6 +333,12 @@ def test_rows_hold_the_means_of_the_epoch_and_what_the_observer_saw(tmp_path: Pa
         own = steps[STEPS * epoch : STEPS * (epoch + 1)]
         assert row["metrics"]["loss/a"] == pytest.approx(sum(own) / STEPS, rel=1e-12)
         assert row["metrics"]["seen"] == epoch
+    seldom = [heard[1].get("seldom") for heard in sitting.listener.heard if heard[0] == "step"]
+    assert 0 < sum(value is None for value in seldom) < TOTAL
+    for epoch, row in enumerate(found):  # told by some steps alone, averaged over these
+        told = [value for value in seldom[STEPS * epoch :][:STEPS] if value is not None]
+        mean = pytest.approx(sum(told) / len(told), rel=1e-12) if told else None
+        assert row["metrics"].get("seldom") == mean
     seconds = [row["seconds"] for row in found]
     assert 0 < seconds[0] < seconds[1] < seconds[2]
 
