@@ -58,7 +58,7 @@ def parse(verb: Verb, args: Sequence[str]) -> Look:
             continue
         if word.startswith("-") and word != "-":
             raise ConfigError(f"unknown option {word!r}{nearest(word, (*switches, '--help'))}")
-        if equal and key in known:
+        if equal and (key in known or f"{key.partition('.')[0]}.*" in known):
             settings[key] = value
         elif equal and key.isidentifier():
             hint = nearest(key, known) or f"; nas {verb.name} takes {', '.join(known)}"

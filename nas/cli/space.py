@@ -36,6 +36,8 @@ def look(line: Look) -> int:
         raise ConfigError(f"unknown action {action!r}{hint}")
     if not name:
         raise ConfigError(f"nas space {action} needs the name of a space, e.g. darts or my_space")
+    if action != "size" and (limits := _limits(line)):
+        raise ConfigError(f"nas space {action} limits nothing, got {limits[0]}; use nas space size")
     return _ACTIONS[action](known_spaces.find(name, line.plugins), line)
 
 
@@ -84,12 +86,14 @@ def _show(known: Known, line: Look) -> int:
 
 
 def _size(known: Known, line: Look) -> int:
+    from nas.app.budgeted import outlook
     from nas.build import Parts, data_source
     from nas.costs import rule_of
     from nas.space import size
 
-    cfg = known.settings(*_data(line), *_preset(line, "cpu"))
+    cfg = known.settings(*_data(line), *_preset(line, "cpu"), *_limits(line))
     parts = Parts(cfg, data_source(cfg).load().without("test"))
+    limited = outlook(parts)
     total, decisions = size(parts.space), _decisions(parts.space)
     try:
         costs, counted = _costs(parts, total)
@@ -98,7 +102,8 @@ def _size(known: Known, line: Look) -> int:
     shape = "x".join(map(str, parts.data.spec.input_shape))
     if line.json:
         told = {"genotypes": total, "input": shape, "decisions": decisions}
-        console.emit({"space": known.name, **told, "costs": costs, "counted": counted})
+        told |= {"costs": costs, "counted": counted, "budget": dict(limited)}
+        console.emit({"space": known.name, **told})
         return 0
     rows = [("space", known.name), ("genotypes", f"{total:,}"), ("data", f"{shape} inputs")]
     console.table([*rows, ("networks", counted)])
@@ -116,6 +121,9 @@ def _size(known: Known, line: Look) -> int:
             ((name, rule) for name in costs if (rule := rule_of(parts.costs[name]))),
             ("cost", "what is counted"),
         )
+    if limited:
+        console.say()
+        console.table(limited)
     _say_decisions(decisions)
     _say_next(known, "check", parts.space)
     return 0
@@ -175,7 +183,17 @@ _ACTIONS: Mapping[str, Callable[[Known, Look], int]] = {
 
 
 def _data(line: Look) -> tuple[str, ...]:
-    return (f"data={line.settings['data']}",) if "data" in line.settings else ()
+    named = ("data", "compression")
+    return tuple(f"{name}={line.settings[name]}" for name in named if name in line.settings)
+
+
+def _limits(line: Look) -> tuple[str, ...]:
+    """The settings of a budget, and the table that one on the latency needs."""
+    return tuple(
+        f"{name}={value}"
+        for name, value in line.settings.items()
+        if name.partition(".")[0] in ("budget", "cost")
+    )
 
 
 def _preset(line: Look, default: str) -> tuple[str, ...]:

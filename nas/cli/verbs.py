@@ -252,7 +252,8 @@ _LISTED = (
         "list, show, measure or check search spaces",
         (
             ("nas space list", "every space there is"),
-            ("nas space size darts", "its decisions and how many genotypes they make"),
+            ("nas space size darts", "its decisions, how many genotypes they make, what they cost"),
+            ("nas space size darts budget.macs=1e6", "whether a limit can be met, and how tight"),
             ("nas space check my_space", "the contract of spaces, run on one of yours"),
         ),
         positional="action name",
@@ -260,6 +261,9 @@ _LISTED = (
         settings=(
             ("data", "the data whose shape it is built for (digits)"),
             ("preset", "its lengths and widths (cpu; smoke where it is checked)"),
+            ("compression", "what layers may lose, such as superbit (none)"),
+            ("budget.*", "limits of which size says whether they can be met, e.g. budget.macs=1e6"),
+            ("cost.latency_ms.table", "table of nas profile, for budget.latency_ms"),
         ),
     ),
     Verb(

@@ -95,6 +95,16 @@ def test_the_sizes_of_some_networks_of_a_large_space_are_counted(say: Say) -> No
         assert text in out
 
 
+def test_limits_are_looked_at_before_any_search(say: Say) -> None:
+    _, text, _ = say("space", "size", "chain", "budget.params=3000", "--json")
+    told = json.loads(text)
+    assert "keep to the budget" in told["budget"]["within"]
+    assert told["budget"]["budget params"].startswith("at most 3,000; random networks ")
+    status, _, wrong = say("space", "size", "chain", "budget.params=3", "budget.macs=1e9")
+    assert status == 2
+    assert "cannot be met: the nearest network found has params" in " ".join(wrong.split())
+
+
 def test_a_template_passes_its_check(say: Say) -> None:
     assert say("new", "space", "own_space")[0] == 0
     status, out, err = say("space", "check", "own_space")
@@ -138,6 +148,9 @@ def test_a_space_with_a_fault_fails_with_the_sentence_of_the_check(say: Say) -> 
         (["show", "dart"], "did you mean 'darts'?"),
         (["size", "darts", "data=digit"], "unknown data 'digit'; did you mean 'digits'?"),
         (["size", "darts", "preset=tiny"], "unknown preset 'tiny'"),
+        (["size", "chain", "budget.mac=1"], "did you mean 'budget.macs'?"),
+        (["size", "chain", "budget.latency_ms=1"], "needs cost.latency_ms.table=FILE"),
+        (["show", "chain", "budget.macs=1"], "nas space show limits nothing"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
