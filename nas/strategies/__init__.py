@@ -2,7 +2,14 @@
 
 from nas.strategies.base import Capturable, Phase, Update
 from nas.strategies.bilevel import Bilevel
-from nas.strategies.derivation import Candidates, Derivation, Derived, ScoresPaths
+from nas.strategies.conditional_pruning import ConditionalPruning
+from nas.strategies.derivation import (
+    Candidates,
+    ChecksRun,
+    Derivation,
+    Derived,
+    ScoresPaths,
+)
 from nas.strategies.drawn import Drawn
 from nas.strategies.joint import Joint
 from nas.strategies.path_search import PathSearch
@@ -14,6 +21,8 @@ __all__ = [
     "Bilevel",
     "Candidates",
     "Capturable",
+    "ChecksRun",
+    "ConditionalPruning",
     "Derivation",
     "Derived",
     "Drawn",
