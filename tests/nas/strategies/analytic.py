@@ -22,7 +22,9 @@ class Analytic:
         losses = 0.2 + torch.rand(layers, generator=g, dtype=torch.float64)
         self.costs, self.losses = costs / costs.sum(), losses / losses.sum()
         self.ladder = [(rung + 1) / rungs for rung in range(rungs)]
-        fixed = torch.stack([torch.arange(layers), self.costs], 1).float()
+        # As many numbers as of real layers, by which these can be told apart.
+        told = torch.randint(4, (layers, 8), generator=g)
+        fixed = torch.cat([torch.arange(layers)[:, None], told, self.costs[:, None]], 1).float()
         self.episodes = WidthEpisodes([self.ladder] * layers, self.cost, fixed)
 
     def kept(self, places: Places) -> torch.Tensor:
