@@ -101,6 +101,7 @@ def drawn(problem: Analytic, target: float, generator: torch.Generator) -> float
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_one_agent_comes_near_the_known_optimum_of_every_target() -> None:
     """400 episodes of ten layers, three seeds; the bound is over real shares, ours are tenths.
 
