@@ -15,6 +15,7 @@ from nas.app.session import Session
 from nas.batch import Batch
 from nas.budget import cheapest
 from nas.build import Parts
+from nas.costs import WidthLayer, width_layers
 from nas.data import Batches
 from nas.decision import Choice, Decision, Genotype
 from nas.engine.path_score import PathScore
@@ -61,6 +62,14 @@ class RunCandidates:
             return dict(choices)
         found, excess = cheapest(self._parts.space, limits, choices, enough=0.0)
         return found if excess <= 0 else None
+
+    def costs(self, choices: Genotype) -> Mapping[str, float]:
+        """Every configured cost, exact."""
+        return self._parts.cost_of(choices)
+
+    def width_layers(self) -> Mapping[str, WidthLayer]:
+        """Of the blueprint, whose layers have the sizes of the networks that are retrained."""
+        return width_layers(self._parts.blueprint, self._parts.data.spec.input_shape)
 
     def limits(self) -> str:
         """The budget as typed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import cast
@@ -130,6 +130,11 @@ class ChannelGates(nn.Identity):
     def owned(self) -> tuple[Decision, ...]:
         """The decisions of all segments."""
         return tuple(segment.ladder.decision for segment in self.segments)
+
+    @property
+    def made_by(self) -> Mapping[str, nn.Module]:
+        """By decision the layer that makes its channels."""
+        return {d.name: layer for d, layer in zip(self.owned, self._sources, strict=True)}
 
     def freeze(self) -> nn.Module:
         """A fixed mask, by which ``nas.compression.cut`` really makes layers smaller."""

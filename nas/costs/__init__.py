@@ -5,6 +5,7 @@ from nas.costs.bitops import BitOps, count_bitops
 from nas.costs.count import Macs, Parameters, count_macs, count_parameters
 from nas.costs.latency import Latency
 from nas.costs.stored import KB, Size, count_bytes
+from nas.costs.width_layers import WidthLayer, width_layers
 
 __all__ = [
     "KB",
@@ -15,9 +16,11 @@ __all__ = [
     "Parameters",
     "Size",
     "TreeCost",
+    "WidthLayer",
     "count_bitops",
     "count_bytes",
     "count_macs",
     "count_parameters",
     "rule_of",
+    "width_layers",
 ]

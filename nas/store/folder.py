@@ -114,6 +114,10 @@ class RunFolder:
         """The genotype as it was after ``epoch``."""
         return self.path / "genotypes" / f"epoch_{epoch:03d}.json"
 
+    def genotype_named(self, name: str) -> Path:
+        """A genotype that was found beside the first, for a target of its own."""
+        return self.path / "genotypes" / f"{name}.json"
+
     @property
     def result(self) -> Path:
         """The figures of the finished run."""

@@ -2,8 +2,15 @@
 
 from nas.strategies.base import Capturable, Phase, Update
 from nas.strategies.bilevel import Bilevel
+from nas.strategies.conditional_pruning import ConditionalPruning
 from nas.strategies.curriculum import Curriculum
-from nas.strategies.derivation import Candidates, Derivation, Derived, ScoresPaths
+from nas.strategies.derivation import (
+    Candidates,
+    ChecksRun,
+    Derivation,
+    Derived,
+    ScoresPaths,
+)
 from nas.strategies.drawn import Drawn
 from nas.strategies.joint import Joint
 from nas.strategies.path_search import PathSearch
@@ -15,6 +22,8 @@ __all__ = [
     "Bilevel",
     "Candidates",
     "Capturable",
+    "ChecksRun",
+    "ConditionalPruning",
     "Curriculum",
     "Derivation",
     "Derived",

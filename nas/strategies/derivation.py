@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+from nas.costs import WidthLayer
 from nas.decision import Choice, Decision, Genotype
 from nas.errors import ConfigError
 
@@ -38,6 +39,14 @@ class Candidates(Protocol):
         """A genotype within the budget, found from these choices; None if none is found."""
         ...
 
+    def costs(self, choices: Genotype) -> Mapping[str, float]:
+        """Every configured cost of a genotype's network, by name."""
+        ...
+
+    def width_layers(self) -> Mapping[str, WidthLayer]:
+        """The layer that makes the channels of each width decision, by the decision's name."""
+        ...
+
     def limits(self) -> str:
         """The budget as typed, ``budget.macs=50000``; "" where there is none."""
         ...
@@ -66,11 +75,19 @@ class Candidates(Protocol):
 
 @dataclass(frozen=True)
 class Derived:
-    """A genotype, a sentence on how it was found, and figures for the run's record."""
+    """A genotype, a sentence on how it was found, and figures for the run's record.
+
+    Attributes:
+        choices: the genotype.
+        sentence: how it was found.
+        figures: for the record.
+        named: genotypes that are kept beside it, by the name of their file.
+    """
 
     choices: dict[str, Choice]
     sentence: str
     figures: Mapping[str, Any]
+    named: Mapping[str, dict[str, Choice]] = field(default_factory=dict)
 
 
 @runtime_checkable
@@ -83,6 +100,15 @@ class Derivation(Protocol):
 
     def __call__(self, candidates: Candidates) -> Derived:
         """The genotype; the same for the same seed, in however many sittings."""
+        ...
+
+
+@runtime_checkable
+class ChecksRun(Protocol):
+    """A derivation that costs alone can tell to be impossible."""
+
+    def check_run(self, candidates: Candidates) -> None:
+        """Raise ConfigError, before anything is trained, where the run's costs do not suit it."""
         ...
 
 

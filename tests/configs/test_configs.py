@@ -33,6 +33,7 @@ GROUPS = (
     "task",
     "trainer",
 )
+WIDTHS = "strategy=cacp"  # on widths alone
 GATES = ("space=superbit", "strategy=abs", "experiment=abs_superbit_cifar10")
 # Data of the kind that a task is for, where that is not the classes of the digits.
 CHAINS = ("space=chain", "space=toy", "space=macro_chain", "space=mobile")
@@ -104,6 +105,9 @@ def test_every_choice_builds_and_steps(choice: str, digits: ArrayData) -> None:
     if choice in GATES:  # no cells, and each needs the others
         backbone = ["space.settings.channels=4", "data.test=540"]
         small = ["space=superbit", "strategy=abs", *backbone]
+    elif choice == WIDTHS:
+        small = ["space=superbit", "compression=prune", "space.settings.channels=4"]
+        small += ["data.test=540"]
     elif choice in CHAINS:  # one width, no cells
         small = ["space.channels=4", "data.test=540"]
     elif not choice.startswith(("space=", "experiment=")):  # these may be made for four nodes
@@ -136,12 +140,15 @@ def test_every_choice_builds_and_steps(choice: str, digits: ArrayData) -> None:
 
 @pytest.mark.parametrize("strategy", choices("strategy"))
 def test_strategies_differ_as_they_say(strategy: str, digits: ArrayData) -> None:
-    gates = strategy == "abs"
-    cfg = composed("preset=smoke", f"strategy={strategy}", *(["space=superbit"] if gates else []))
+    alone = {"abs": ["space=superbit"], "cacp": ["space=superbit", "compression=prune"]}
+    cfg = composed("preset=smoke", f"strategy={strategy}", *alone.get(strategy, []))
     parts = Parts(cfg, digits)
-    assert (parts.derivation is not None) == (strategy in ("random", *DRAWN))
+    assert (parts.derivation is not None) == (strategy in ("random", "cacp", *DRAWN))
     assert parts.searches == (strategy != "random")
-    if not parts.searches or gates:
+    if strategy == "cacp":
+        assert not parts.learns
+        assert [phase.name for phase in parts.update.phases(4)] == ["pretrain", "search"]
+    if not parts.searches or strategy in alone:
         return
     inputs = [name for name in parts.policy.decisions if name.endswith("/inputs")]
     assert bool(inputs) == (strategy in ("pc_darts", *DRAWN))

@@ -77,9 +77,11 @@ def check_order(folder: Path, stages: Sequence[str], known: Sequence[str]) -> No
 
 def run_stages(session: Session) -> None:
     """Run the session's stages that are not done."""
+    from nas.app.candidates import RunCandidates
     from nas.app.low_rank import trained_rank
     from nas.app.stages.export import exporters_for
     from nas.space import decisions_of
+    from nas.strategies.derivation import ChecksRun
 
     if "export" in session.stages:  # a wrong format is told before the search, not after
         exporters_for(list(session.cfg.formats), session.cfg.plugins)
@@ -87,6 +89,8 @@ def run_stages(session: Session) -> None:
     if "derive" in session.stages and session.parts.derivation is not None:
         # A method that does not suit the space is told before the search, not after.
         session.parts.derivation.check(decisions_of(session.parts.space))
+        if isinstance(session.parts.derivation, ChecksRun):
+            session.parts.derivation.check_run(RunCandidates(session))
     if "retrain" in session.stages:
         # A batch that does not fit, and low rank without layers, are told before the search.
         session.parts.training()

@@ -21,7 +21,8 @@ def derive(session: Session) -> None:
 
     By default it is discretized from the last policy, under the budget where there is one. A
     strategy with a ``derivation`` finds it by that, with a row of ``queries.jsonl`` per path
-    scored. Budget and derivation leave ``derivation.json``, a supernet ``gap.json``.
+    scored; where it finds several, all are in ``genotypes/``. Budget and derivation leave
+    ``derivation.json``, a supernet ``gap.json``.
     """
     parts, folder = session.parts, session.folder
     if parts.searches and not ended(session):
@@ -42,6 +43,8 @@ def _choices(session: Session) -> dict[str, Choice]:
     if parts.derivation is None:
         return _from_policy(session)
     found = parts.derivation(RunCandidates(session))
+    for name, choices in found.named.items():
+        write_genotype(session, choices, session.folder.genotype_named(name))
     record = {**found.figures, "metric": parts.task.primary, "sentence": found.sentence}
     write_json(session.folder.path / RECORD, record)
     console.say(f"derive  {found.sentence}")

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from nas.arch import Weights
 from nas.batch import Batch
+from nas.compression.gates import ChannelGates, Ladder, Segment
 from nas.decision import Candidate, Decision
 from nas.errors import ConfigError
 from nas.objectives import Objective
@@ -143,3 +144,41 @@ def test_parts_that_do_not_go_together_are_refused() -> None:
     adam = torch.optim.Adam(logits.parameters())
     with pytest.raises(ConfigError, match="moves no architecture parameters and FreeLogits"):
         SinglePath(*parts, architecture_optimizer=adam)
+
+
+def narrow(**arguments: Any) -> SinglePath:
+    """Sixteen numbers of which two gates keep the first ones, in nested decisions."""
+    torch.manual_seed(0)
+    layers: list[nn.Module] = []
+    for name, inputs in (("a", 5), ("b", 16)):
+        layer = nn.Linear(inputs, 16)
+        ladder = Ladder(Decision(f"{name}/width", (0.25, 1.0), "nested"), 16)
+        layers += [layer, ChannelGates(16, [Segment(ladder, 0)], [layer])]
+    supernet = Supernet(nn.Sequential(*layers, nn.Linear(16, 4))).double()
+    policy = Uniform(dict(supernet.decisions), 0).double()
+    optimizer = torch.optim.SGD(supernet.parameters(), lr=RATE)
+    return SinglePath(supernet, policy, Objective(Classification()), optimizer, **arguments)
+
+
+def test_nested_decisions_are_in_full_before_they_are_drawn() -> None:
+    update = narrow(pretrain=0.25, clip=1e9)
+    names = [(phase.name, phase.epochs, phase.streams) for phase in update.phases(8)]
+    assert names == [("pretrain", 2, ("weights",)), ("search", 6, ("weights",))]
+    assert [phase.name for phase in narrow(pretrain=1.0).phases(8)] == ["pretrain"]
+    plain = nn.Sequential(*(m for m in update.supernet.net if isinstance(m, nn.Linear)))
+    loss = nn.functional.cross_entropy(plain(batch().inputs), batch().targets)
+    wanted = torch.autograd.grad(loss, list(plain.parameters()))
+    for _ in range(3):  # whatever is drawn
+        other = narrow(pretrain=0.25, clip=1e9)
+        found = other.pretrain_step(batch())
+        assert float(found["loss/weights"]) == pytest.approx(float(loss.detach()), rel=1e-12)
+        for parameter, gradient in zip(other.supernet.net.parameters(), wanted, strict=True):
+            assert parameter.grad is not None
+            torch.testing.assert_close(parameter.grad, gradient, rtol=1e-12, atol=1e-14)
+
+
+def test_a_training_in_full_needs_decisions_that_can_be_left_out() -> None:
+    with pytest.raises(ConfigError, match="no decision here is one of compression"):
+        made(pretrain=0.5)
+    with pytest.raises(ConfigError, match=r"pretrain is a share from 0 to 1, got 1.5"):
+        narrow(pretrain=1.5)
