@@ -67,7 +67,13 @@ GOOD: dict[str, tuple[Callable[..., Update], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize(("make", "how"), GOOD.values(), ids=GOOD.keys())
+SLOW = {"second order, partial channels"}  # each of the two alone is fast
+
+
+@pytest.mark.parametrize(
+    ("make", "how"),
+    [pytest.param(*GOOD[n], id=n, marks=[pytest.mark.slow] * (n in SLOW)) for n in GOOD],
+)
 def test_good_updates_pass(make: Callable[..., Update], how: dict[str, Any]) -> None:
     check_strategy(make, **how)
 
