@@ -17,9 +17,8 @@ os.environ.setdefault("NAS_CACHE_DIR", tempfile.mkdtemp(prefix="nas-cache-"))
 import numpy as np
 import pytest
 import torch
-from hypothesis import settings
-
 from hydra._internal.hydra import Hydra
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
