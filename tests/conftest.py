@@ -6,6 +6,7 @@ import gc
 import os
 import random
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch and numpy are first imported
@@ -16,6 +17,7 @@ os.environ.setdefault("NAS_CACHE_DIR", tempfile.mkdtemp(prefix="nas-cache-"))
 import numpy as np
 import pytest
 import torch
+from hydra._internal.hydra import Hydra
 from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,6 +46,14 @@ def seeded() -> None:
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def composed_once() -> Iterator[None]:
+    """Hydra composes the settings of a line twice, at first for ``hydra.mode``, which none sets."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Hydra, "get_mode", lambda self, config_name, overrides: None)
+        yield
 
 
 @pytest.fixture(scope="session")

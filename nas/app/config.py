@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 
 from nas.errors import ConfigError
 from nas.instantiate import instantiate, loaded, target_of
@@ -16,9 +16,14 @@ if TYPE_CHECKING:
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
     """The resolved configuration in plain containers, without Hydra's own part."""
-    keys = [str(key) for key in cfg if key != "hydra"]
-    container = OmegaConf.to_container(OmegaConf.masked_copy(cfg, keys), resolve=True)
-    return cast("dict[str, Any]", container)
+    return {str(key): _value(cfg, key) for key in cfg if key != "hydra"}
+
+
+def _value(cfg: DictConfig, key: Any) -> Any:
+    if OmegaConf.is_missing(cfg, key):
+        return MISSING
+    value = cfg[key]
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
 
 
 def data_source(cfg: DictConfig) -> DataSource:

@@ -42,14 +42,15 @@ def genotype_file(
         run: the run's own six digits.
         where: how far the run was.
     """
-    node = plain(parts.cfg)["space"]
+    settings = plain(parts.cfg)
+    node = settings["space"]
     view = getattr(parts.space, "view", None)
     return files.make(
         name=name_of(parts.space),
         fingerprint=fingerprint(parts.space),
         choices=choices,
         args=_settings(node),
-        compression=_settings(plain(parts.cfg).get("compression")),
+        compression=_settings(settings.get("compression")),
         macro={key: node[key] for key in MACRO if key in node},
         view=view(choices) if view is not None else None,
         predicted=parts.cost_of(choices),

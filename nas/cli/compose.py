@@ -36,8 +36,8 @@ def defaults(line: Line) -> DictConfig | None:
         key, _, value = text.partition("=")
         if value in known.get(key.lstrip("+"), ()):
             chosen.append(text)
-    found = _compose(line, chosen)
-    return _compose(line, []) if found is None else found
+    found = remembered(line, chosen)
+    return remembered(line, []) if found is None else found
 
 
 def is_partial(line: Line, node: str) -> bool:
@@ -56,9 +56,13 @@ def composed(line: Line, overrides: Sequence[str], *, hydra: bool = False) -> Di
         return compose(line.verb.config, overrides=found, return_hydra_config=hydra)
 
 
-def _compose(line: Line, overrides: Sequence[str]) -> DictConfig | None:
+def remembered(line: Line, overrides: Sequence[str]) -> DictConfig | None:
+    """Return the verb's settings with ``overrides``, to be read only; None if they do not compose.
+
+    They are composed once in a process, as long as no file changes.
+    """
     folders = (*shipped_folders(), *line.config_dirs)
-    return _remembered(line, tuple(overrides), _stamp(folders))
+    return _composed_once(line, tuple(overrides), _stamp(folders))
 
 
 def _stamp(folders: Iterable[Path]) -> tuple[tuple[str, int], ...]:
@@ -71,7 +75,7 @@ _MEMORY: dict[Any, DictConfig | None] = {}
 _MOST = 64
 
 
-def _remembered(
+def _composed_once(
     line: Line, overrides: tuple[str, ...], stamp: tuple[tuple[str, int], ...]
 ) -> DictConfig | None:
     """Composing takes 0.2 s, and the same groups are asked for by several checks of a line."""

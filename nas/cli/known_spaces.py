@@ -52,9 +52,19 @@ class Known:
         node: dict[str, Any] = {"_target_": self.where}
         if self.where.endswith(".yaml"):
             node = _unresolved(Path(self.where))
-            node = _unresolved(self.settings().space) if "defaults" in node else node
+            node = _unresolved(self._composed().space) if "defaults" in node else node
         kept = {key: value for key, value in node.items() if "${" not in str(value)}
         return OmegaConf.create({"space": kept, "plugins": list(self.plugins)})
+
+    def _composed(self) -> DictConfig:
+        """As `settings`, to be read only: many spaces are asked for by one line."""
+        from nas.cli.compose import remembered
+        from nas.cli.positional import parse
+        from nas.cli.verbs import VERBS
+
+        line = parse(VERBS["search"], [*self.words])
+        found = remembered(line, line.overrides)
+        return self.settings() if found is None else found
 
     def settings(self, *words: str) -> DictConfig:
         """The settings of a search on it; ``words`` are further ones, such as ``preset=smoke``."""

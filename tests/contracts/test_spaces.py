@@ -47,13 +47,13 @@ GOOD: dict[str, Callable[[], SearchSpace]] = {
     **{name: lambda space=space: space for name, space in toys.every().items()},
     "dense": lambda: PerPosition("dense"),
     "image": lambda: PerPosition("image"),
-    "darts": lambda: DartsSpace(IMAGES, nodes=2, **SMALL),
+    "darts": lambda: DartsSpace(IMAGES, nodes=1, **SMALL),
     "darts-countable": lambda: DartsSpace(
         IMAGES, nodes=1, operations=("none", "skip_connect", "sep_conv_3x3"), **SMALL
     ),
     "darts-1d": lambda: DartsSpace(
         DataSpec((2, 16), "multi-label", 3),
-        nodes=2,
+        nodes=1,
         operations=("max_pool_3x3", "skip_connect", "dil_conv_3x3"),
         **SMALL,
     ),
@@ -91,7 +91,13 @@ GOOD: dict[str, Callable[[], SearchSpace]] = {
 }
 
 
-@pytest.mark.parametrize("make", GOOD.values(), ids=GOOD.keys())
+# Others of the same space, and of the same kind of data on another space, stay fast.
+SLOW = {"darts-image-1d", "macro_chain-1d-dense", "nasbench201-dense"}
+
+
+@pytest.mark.parametrize(
+    "make", [pytest.param(GOOD[n], id=n, marks=[pytest.mark.slow] * (n in SLOW)) for n in GOOD]
+)
 def test_good_spaces_pass(make: Callable[[], SearchSpace]) -> None:
     space = make()
     others = [*toys.every().values(), DartsSpace(IMAGES, nodes=3, **SMALL)]
@@ -102,10 +108,11 @@ def test_good_spaces_pass(make: Callable[[], SearchSpace]) -> None:
 @pytest.mark.parametrize(
     "make",
     [
+        lambda: DartsSpace(IMAGES, nodes=2, **SMALL),
         lambda: DartsSpace(IMAGES, **SMALL),
         lambda: MobileSpace(IMAGES, 2, 2, last_channels=4),
     ],
-    ids=["darts", "mobile"],
+    ids=["darts of two nodes", "darts", "mobile"],
 )
 def test_spaces_of_full_depth_pass(make: Callable[[], SearchSpace]) -> None:
     check_space(make())

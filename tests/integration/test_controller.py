@@ -43,9 +43,18 @@ def searched(*words: str) -> RunFolder:
     return resolve("latest", "runs")
 
 
-@pytest.mark.parametrize("space", ["toy", "darts", "nasbench201", "mobile"])
-def test_every_kind_of_space_can_be_searched(space: str) -> None:
-    run = searched(f"space={space}", *SHORT, "strategy.derivation.batches=1")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["space=toy"],
+        ["space=darts", "space.nodes=1"],
+        ["space=nasbench201"],
+        ["space=mobile", "space.depths=[1,1,1]", "space.last_channels=16"],
+    ],
+    ids=["toy", "darts", "nasbench201", "mobile"],
+)
+def test_every_kind_of_space_can_be_searched(words: list[str]) -> None:
+    run = searched(*words, *SHORT, "strategy.derivation.batches=1")
     derivation = read(run.path / "derivation.json")
     assert derivation["method"] == "policy"
     assert derivation["drawn"] == 2

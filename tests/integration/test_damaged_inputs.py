@@ -32,6 +32,7 @@ TINY = (
     "trainer.network_epochs=1",
     "trainer.random_networks=0",
     "logger.tensorboard=false",
+    "execution=plain",  # no kernels to compile
 )
 Make = Callable[[Path], None]
 

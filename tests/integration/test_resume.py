@@ -31,8 +31,9 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "check_resume.py"
 TINY = (
     "preset=smoke",
-    "space.nodes=2",
+    "space.nodes=1",
     "space.operations=[none,skip_connect,max_pool_3x3]",
+    "execution=plain",  # no kernels to compile
     "trainer.batch_size=128",
     "trainer.network_batch_size=256",
     "trainer.random_networks=1",
@@ -144,6 +145,20 @@ def real_kill(runs: Path, sign: str, point: str, stage: str, nth: int) -> tuple[
     return done.returncode, done.stderr
 
 
+def test_a_real_kill_leaves_half_a_checkpoint_and_no_trace_in_the_result(
+    tmp_path: Path, expected: dict[str, str]
+) -> None:
+    runs = tmp_path / "runs"
+    assert real_kill(runs, "SIGKILL", "write", "search", 6)[0] == -signal.SIGKILL
+    assert folder_of(runs).status().state == "interrupted"
+    assert list(folder_of(runs).checkpoints("search").glob(".nas-*"))
+    assert nas(runs) == 0
+    assert hashes(runs) == expected
+    assert folder_of(runs).status().state == "finished"
+    assert not list(runs.rglob(".nas-*"))
+
+
+@pytest.mark.slow
 def test_two_real_kills_leave_no_trace_in_the_result(
     tmp_path: Path, expected: dict[str, str]
 ) -> None:

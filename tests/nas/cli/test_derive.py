@@ -25,7 +25,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     here = tmp_path_factory.mktemp("derive")
     settings = ["space=nasbench201", "strategy=darts", "preset=smoke", f"trainer.epochs={EPOCHS}"]
     settings += [f"runs={here}/runs", "stages=[search,derive]", "checkpoint_seconds=0"]
-    settings += ["logger.tensorboard=false", "optim.architecture.lr=0.5"]
+    settings += ["logger.tensorboard=false", "execution=plain", "optim.architecture.lr=0.5"]
     assert main(["search", *settings, "--quiet"]) == 0
     (folder,) = (here / "runs").glob("search/*")
     return folder

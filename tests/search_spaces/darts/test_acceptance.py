@@ -226,7 +226,7 @@ def test_pc_darts_check_2_edge_weights_multiply_edges() -> None:
 
 
 def saved_bytes(supernet: Supernet, edge_weights: bool) -> int:
-    """Bytes that autograd keeps for the backward of one forward of 8 images, each storage once."""
+    """Bytes that autograd keeps for the backward of one forward of an image, each storage once."""
     weights = {p.untyped_storage()._cdata for p in supernet.parameters()}
     kept: dict[int, Tensor] = {}  # holding the tensors keeps addresses from being used again
 
@@ -236,20 +236,21 @@ def saved_bytes(supernet: Supernet, edge_weights: bool) -> int:
             kept[storage] = tensor
         return tensor
 
-    arch = policy_of(supernet, edge_weights).to("meta")().arch
+    arch = policy_of(supernet, edge_weights)().arch
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        supernet(torch.empty(8, 3, 32, 32, device="meta"), arch)
+        supernet(torch.randn(1, 3, 32, 32), arch)
     return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
 
 
-def test_pc_darts_check_3_saved_activations_shrink_by_about_three(
-    supernets: dict[str, Supernet],
-) -> None:
-    whole = saved_bytes(supernets["darts"], edge_weights=False)
-    partial = saved_bytes(supernets["pc_darts"], edge_weights=True)
+def test_pc_darts_check_3_saved_activations_shrink_by_about_three() -> None:
+    # Run, since shapes of normalizations on the meta device take a minute in Python.
+    whole = saved_bytes(Supernet(DartsSpace(CIFAR).supernet()), edge_weights=False)
+    net = DartsSpace(CIFAR).supernet()
+    apply_partial_channels(net, 4)
+    partial = saved_bytes(Supernet(net), edge_weights=True)
     assert 2.5 <= whole / partial <= 4
     assert whole / partial == pytest.approx(3.15, abs=0.02)
-    assert (round(whole / 1e6), round(partial / 1e6)) == (1005, 319)
+    assert (round(whole / 1e6), round(partial / 1e6)) == (126, 40)
 
 
 def test_pc_darts_check_5_derivation_uses_the_product(supernets: dict[str, Supernet]) -> None:

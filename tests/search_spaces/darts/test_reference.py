@@ -225,7 +225,10 @@ def assert_same(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> Non
 
 
 @pytest.mark.parametrize("k", [None, 4], ids=["darts", "pc_darts"])
-@pytest.mark.parametrize(("cells", "size"), [(4, (8, 8)), (3, (9, 9)), (3, (7, 10))])
+@pytest.mark.parametrize(
+    ("cells", "size"),
+    [(4, (8, 8)), (3, (7, 10)), pytest.param(3, (9, 9), marks=pytest.mark.slow)],
+)
 def test_supernet_forward_loss_and_all_gradients(
     k: int | None, cells: int, size: tuple[int, int]
 ) -> None:
