@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import os
 import random
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch and numpy are first imported
 os.environ["MPLBACKEND"] = "Agg"
@@ -17,6 +19,7 @@ os.environ.setdefault("NAS_CACHE_DIR", tempfile.mkdtemp(prefix="nas-cache-"))
 import numpy as np
 import pytest
 import torch
+import yaml
 from hydra._internal.hydra import Hydra
 from hypothesis import settings
 
@@ -49,11 +52,32 @@ def seeded() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def composed_once() -> Iterator[None]:
-    """Hydra composes the settings of a line twice, at first for ``hydra.mode``, which none sets."""
+def composed_fast() -> Iterator[None]:
+    """Compose the settings of a line in half the time; a hundred tests do hardly anything else.
+
+    Hydra composes them twice, at first for ``hydra.mode``, which none sets, and parses every file
+    anew each time. Command lines in processes of their own have neither short cut.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Hydra, "get_mode", lambda self, config_name, overrides: None)
+        patch.setattr(yaml, "load", remembering(yaml.load))
         yield
+
+
+def remembering(load: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """``yaml.load`` that parses one text once, and returns copies."""
+    known: dict[tuple[str, str], Any] = {}
+
+    def remembered(stream: Any, Loader: Any) -> Any:  # noqa: N803  (named by callers)
+        text = stream.read() if hasattr(stream, "read") else stream
+        key = text, Loader.__name__
+        if key not in known:
+            if text is not stream:
+                stream.seek(0)  # errors name the file that is read
+            known[key] = load(stream, Loader)
+        return copy.deepcopy(known[key])
+
+    return remembered
 
 
 @pytest.fixture(scope="session")

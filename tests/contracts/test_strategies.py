@@ -60,7 +60,7 @@ GOOD: dict[str, tuple[Callable[..., Update], dict[str, Any]]] = {
         partial(Bilevel, warmup=0.3),
         {"order": 1, "partial_channels": 2},
     ),
-    "second order": (SECOND, {"order": 2, "epochs": 8}),
+    "second order": (SECOND, {"order": 2, "epochs": 8, "make_policy": soft_logits}),
     "second order, partial channels": (
         SECOND,
         {"order": 2, "partial_channels": 2, "epochs": 8},
@@ -195,7 +195,7 @@ def test_faults_are_found(make: Callable[..., Update], how: dict[str, Any], sent
         (Bilevel, {}, 9),
         (Bilevel, {"edge_weights": False}, 9),
         (Bilevel, {"partial_channels": 2}, 9),
-        (SECOND, {}, 9),
+        (SECOND, {"order": 2}, 9),
         (Bilevel, {"space": toys.Plain()}, 9),
         (Bilevel, {"space": toys.Plain(dims=1)}, 9),
         (Bilevel, {"space": toys.Nested()}, 9),

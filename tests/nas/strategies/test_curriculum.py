@@ -168,3 +168,41 @@ def test_a_policy_that_has_nothing_to_learn_grows_as_well() -> None:
     assert isinstance(update.policy, Controller)
     run(curriculum.phases(8)[3], 1)
     assert int(policy.mask("edge1").sum()) == 4
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_stages_cost_little_where_nothing_has_to_be_learnt_first() -> None:
+    """Equally many evaluations of a table: operation k is worth k/7 on every edge, noise has 0.3.
+
+    The hypothesis was that few candidates first reach at least as much. They do not: means over
+    these ten seeds were 0.847 (0.130) in stages and 0.933 (0.039) without, after half as many steps
+    0.719 and 0.840. Rewards add up over edges here and no weights are trained, which a curriculum
+    is for; what comes last has one stage left. So only that the difference stays as small is
+    checked.
+    """
+    finals: dict[str, list[float]] = {"stages": [], "fixed": []}
+    for seed in range(10):
+        for name, stages in (("stages", None), ("fixed", 1)):
+            generator = torch.Generator().manual_seed(seed)
+            update = rig(
+                EDGES[:3],
+                lambda path, g=generator: worth(path) + 0.3 * float(torch.randn((), generator=g)),
+                seed=seed,
+                rate=3.5e-3,
+                policy={"hidden": 16, "tanh_constant": None, "temperature": 1.0},
+                entropy=0.005,
+            )
+            for phase in staged(update, stages=stages, seed=seed).phases(8):
+                run(phase, 60)
+            arch = update.policy.probabilities()
+            values = [float((w.values[0] * torch.arange(8) / 7).sum()) for w in arch.values()]  # type: ignore[union-attr]
+            finals[name].append(sum(values) / len(values))
+    means = {name: sum(values) / len(values) for name, values in finals.items()}
+    assert means["stages"] > 0.75
+    assert means["fixed"] - means["stages"] < 0.15
+
+
+def worth(path: Mapping[str, Sequence[int]]) -> float:
+    """Mean worth of the operations on a path's edges."""
+    return sum(rows[0] / 7 for rows in path.values()) / len(path)
