@@ -27,7 +27,16 @@ def run_in(here: Path) -> Path:
     return found
 
 
-@pytest.mark.parametrize("strategy", ["darts", "gdas", "spos", "enas", "random"])
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        "darts",
+        pytest.param("gdas", marks=pytest.mark.slow),  # derived as darts is
+        "spos",
+        "enas",
+        "random",
+    ],
+)
 def test_three_limits_hold_in_the_network_itself(
     here: Path, capfd: pytest.CaptureFixture[str], strategy: str
 ) -> None:

@@ -56,7 +56,7 @@ SPACES: Mapping[str, Callable[[], SearchSpace]] = {
     "nasbench201": lambda: NasBench201Space(DATA, 4, 1, network_channels=4, network_cells=2),
     "macro_chain": lambda: MacroChainSpace(DATA, 2, 4, last_channels=8),
     "mobile": lambda: MobileSpace(DATA, 4, 6, depths=(1, 1, 2), last_channels=8),
-    "darts": lambda: DartsSpace(DATA, 4, 3, nodes=2, network_channels=4, network_cells=5),
+    "darts": lambda: DartsSpace(DATA, 4, 3, nodes=2, network_channels=4, network_cells=3),
 }
 
 

@@ -105,7 +105,7 @@ def built(net: nn.Module, k: int, dtype: torch.dtype) -> Supernet:
 
 
 @pytest.mark.parametrize("name", KERNELS)
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(
     size=st.integers(6, 11),
     dims=st.sampled_from([1, 2, 2]),
