@@ -252,8 +252,10 @@ _LISTED = (
         "list, show, measure or check search spaces",
         (
             ("nas space list", "every space there is"),
-            ("nas space size darts", "its decisions, how many genotypes they make, what they cost"),
-            ("nas space size darts budget.macs=1e6", "whether a limit can be met, and how tight"),
+            (
+                "nas space size darts budget.macs=1e6",
+                "what it holds, costs, and a limit's tightness",
+            ),
             ("nas space check my_space", "the contract of spaces, run on one of yours"),
         ),
         positional="action name",
