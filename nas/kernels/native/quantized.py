@@ -16,6 +16,7 @@ from nas.kernels.quantization import Quantization
 
 KERNELS = (1, 3, 5, 7)
 STEPS = (1, 2)  # strides and dilations
+MOST_WEIGHTS = 128 * 128  # of a pointwise convolution: PyTorch's larger products are faster
 
 
 def convolves(x: Tensor, layer: nn.Conv2d) -> bool:
@@ -23,8 +24,9 @@ def convolves(x: Tensor, layer: nn.Conv2d) -> bool:
     kernel, stride, dilation = layer.kernel_size[0], layer.stride[0], layer.dilation[0]
     pad = dilation * (kernel - 1) // 2
     depthwise = layer.groups == layer.in_channels == layer.out_channels
+    pointwise = layer.groups == kernel == 1 and layer.weight.numel() <= MOST_WEIGHTS
     return (
-        (depthwise or (kernel == 1 and layer.groups == 1))
+        (depthwise or pointwise)
         and layer.bias is None
         and kernel in KERNELS
         and (stride in STEPS and dilation in STEPS)
