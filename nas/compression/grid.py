@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 
 from nas.errors import SpaceError
@@ -43,8 +44,13 @@ class Grid:
         The gradient of the clipping value is divided by ``sqrt(numel * (2^b - 1))`` of the fewest
         bits (LSQ, arXiv 1902.08153, section 2.2).
         """
-        steps = tuple(self.step(each) for each in bits)
-        return Levels(self.low, self.high, self.offset, steps, float((1 << bits[0]) - 1))
+        return _levels(self, tuple(bits))
+
+
+@cache
+def _levels(grid: Grid, bits: tuple[int, ...]) -> Levels:
+    steps = tuple(grid.step(each) for each in bits)
+    return Levels(grid.low, grid.high, grid.offset, steps, float((1 << bits[0]) - 1))
 
 
 MIDTREAD = Grid("midtread", -_INSIDE, _INSIDE, 0.0, 2.0)

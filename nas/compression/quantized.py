@@ -62,9 +62,30 @@ class QuantizedConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C', H', W')."""
+        if (found := self._at_once(x)) is not None:
+            return found
         weight = self.weight_quantizer(self.weight)
         return with_quantized(
             self.input_quantizer, x, lambda q: self._conv_forward(q, weight, self.bias)
+        )
+
+    def _at_once(self, x: Tensor) -> Tensor | None:
+        """The same by a kernel that quantizes where it reads; None where there is none for it."""
+        inputs, weights = self.input_quantizer, self.weight_quantizer
+        if not isinstance(inputs, Quantizer) or not isinstance(weights, Quantizer):
+            return None
+        kernels = inputs.kernels
+        if kernels is None or not (inputs.active and weights.active and kernels.usable()):
+            return None
+        if not (kernels.serves(x) and kernels.convolves(x, self)):
+            return None
+        weight = weights.brought(self.weight)
+        of_weight = weights.quantization(weight)
+        x = inputs.brought(x)
+        return kernels.quantized(
+            *(x, inputs.quantization(x), weight, of_weight),
+            stride=self.stride[0],
+            dilation=self.dilation[0],
         )
 
 

@@ -12,7 +12,7 @@ from nas.arch import Weights
 from nas.compression.evidence import residuals
 from nas.compression.grid import MIDTREAD, UNSIGNED, Grid, check_bits
 from nas.decision import Decision
-from nas.kernels import Kernels, Levels, portable_kernels
+from nas.kernels import Kernels, Levels, Quantization, portable_kernels
 from nas.supernet import Slot
 
 FIRST_CLIP = 3.0  # root mean squares of the first batch (or of the weights) that are not clipped
@@ -56,13 +56,26 @@ class Quantizer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` on the grid, same shape."""
-        if self.slot is not None and not self.slot.bound:
+        if not self.active:
             return x
-        x = self._brought(x)
+        x = self.brought(x)
+        by = self.quantization(x)
+        return (self.kernels or portable_kernels()).ladder(x, by.clip, by.gates, by.levels)
+
+    @property
+    def active(self) -> bool:
+        """Whether the architecture at hand quantizes here."""
+        return self.slot is None or self.slot.bound
+
+    def brought(self, x: Tensor) -> Tensor:
+        """``x`` at mean 0 and deviation 1, where this normalizes."""
+        return (x - x.mean()) / x.std().clamp_min(SMALLEST) if self.normalized else x
+
+    def quantization(self, x: Tensor) -> Quantization:
+        """What quantizes ``x``, which has been brought; in training the first one calibrates."""
         if self.training and not self._known[1]:
             self._calibrate(x)
-        ladder = (self.kernels or portable_kernels()).ladder
-        return ladder(x, self.scale, self._gates(x), self.levels)
+        return Quantization(self.scale, self._gates(x), self.levels)
 
     @property
     def owned(self) -> tuple[Decision, ...]:
@@ -94,7 +107,7 @@ class Quantizer(nn.Module):
         """What computes the value for ``x`` of the last call again, outside the graph."""
         kernels, levels = self.kernels or portable_kernels(), self.levels
         clip, gates = self.scale.detach(), self._gates(x).detach()
-        x = self._brought(x).detach()
+        x = self.brought(x).detach()
 
         def again() -> Tensor:
             with torch.no_grad():
@@ -104,7 +117,7 @@ class Quantizer(nn.Module):
 
     def freeze(self) -> nn.Module:
         """One of the chosen bits, with the clipping value learnt; nothing where there are none."""
-        if self.slot is not None and not self.slot.bound:
+        if not self.active:
             return nn.Identity()
         bits = self.bits[0 if self.slot is None else self.slot().index]
         found = Quantizer(bits, self.fixed_grid, self.normalized)
@@ -115,10 +128,6 @@ class Quantizer(nn.Module):
     def extra_repr(self) -> str:
         """Bits and grid."""
         return f"bits={self.bits}, grid={self.fixed_grid.name if self.fixed_grid else 'by data'}"
-
-    def _brought(self, x: Tensor) -> Tensor:
-        """``x`` at mean 0 and deviation 1, where this normalizes."""
-        return (x - x.mean()) / x.std().clamp_min(SMALLEST) if self.normalized else x
 
     def _gates(self, x: Tensor) -> Tensor:
         if self.slot is None:

@@ -9,6 +9,7 @@ from nas.kernels.choice import (
 )
 from nas.kernels.levels import Levels
 from nas.kernels.normalization import Normalization
+from nas.kernels.quantization import Quantization
 from nas.kernels.term import Term
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Levels",
     "Moments",
     "Normalization",
+    "Quantization",
     "Term",
     "UsesKernels",
     "native_kernels",

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nas.kernels import portable
 from nas.kernels.levels import Levels
@@ -27,6 +27,8 @@ class Kernels:
     Attributes:
         name: ``portable`` or ``native``.
         serves: whether an input (N, C, ...) can be given to them.
+        convolves: whether ``quantized`` computes what a layer does to an input that they serve,
+            and keeps no quantized tensor for the backward pass.
     """
 
     name: str
@@ -38,6 +40,8 @@ class Kernels:
     max_pool: Callable[[Tensor, int], Moments]
     avg_pool: Callable[[Tensor, int], Moments]
     ladder: Callable[[Tensor, Tensor, Tensor, Levels], Tensor]
+    quantized: Callable[..., Tensor]
+    convolves: Callable[[Tensor, nn.Conv2d], bool]
 
     def usable(self) -> bool:
         """Whether they may run now: autocast chooses types for modules, not for kernels."""
@@ -72,6 +76,8 @@ def portable_kernels() -> Kernels:
         portable.max_pool,
         portable.avg_pool,
         portable.ladder,
+        portable.quantized,
+        lambda x, layer: False,
     )
 
 
@@ -96,6 +102,8 @@ def native_kernels() -> Kernels | None:
         max_pool=native.max_pool,
         avg_pool=native.avg_pool,
         ladder=native.ladder,
+        quantized=native.quantized,
+        convolves=native.convolves,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -26,12 +26,8 @@ class Levels:
     steps: tuple[float, ...]
     tempered: float
 
-    def packed(self, dtype: torch.dtype) -> Tensor:
-        """Low, high, offset, then the steps; on the CPU."""
-        return _packed(self, dtype)
-
-
-@cache
-def _packed(levels: Levels, dtype: torch.dtype) -> Tensor:
-    numbers = (levels.low, levels.high, levels.offset, *levels.steps)
-    return torch.tensor(numbers, dtype=dtype, device="cpu")
+    @cached_property
+    def packed(self) -> Tensor:
+        """Low, high, offset, tempered, then the steps; fp64, on the CPU."""
+        numbers = (self.low, self.high, self.offset, self.tempered, *self.steps)
+        return torch.tensor(numbers, dtype=torch.float64, device="cpu")

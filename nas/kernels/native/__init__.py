@@ -9,15 +9,18 @@ from nas.kernels.native.ladder import ladder
 from nas.kernels.native.mixture import mixture
 from nas.kernels.native.normalization import normalized, pointwise
 from nas.kernels.native.pooling import avg_pool, max_pool
+from nas.kernels.native.quantized import convolves, quantized
 from nas.kernels.native.separable import separable
 
 __all__ = [
     "available",
     "avg_pool",
+    "convolves",
     "ladder",
     "max_pool",
     "mixture",
     "normalized",
     "pointwise",
+    "quantized",
     "separable",
 ]

@@ -76,9 +76,43 @@ struct Phases {
         return ((row & shift) * stride + (col & shift)) * size + (row >> shift) * taps.pitch +
                (col >> shift);
     }
+    // value(x) of every pixel of a dense plane, written into the phases, whose padding stays 0.
+    // `value` takes a number or a vector of them.
+    template <class T, class Value>
+    void put(const Geometry& g, const T* plane, const Value& value, T* to) const {
+        for (Int i = 0; i < g.height; ++i, plane += g.width) {
+            T* first = to + at(i + g.padding, g.padding);
+            if (stride == 1)
+                row(plane, g.width, value, first);
+            else
+                two_rows(plane, g.width, value, first, to + at(i + g.padding, 1 + g.padding));
+        }
+    }
     template <class T>
     Int memory() const {
         return stride * stride * size + (ROW_STEP + 1) * taps.pitch + LANES<T>;
+    }
+
+  private:
+    template <class T, class Value>
+    static void row(const T* from, Int count, const Value& value, T* to) {
+        if (count % LANES<T>) {
+#pragma omp simd
+            for (Int j = 0; j < count; ++j) to[j] = value(from[j]);
+            return;
+        }
+        for (Int j = 0; j < count; j += LANES<T>) store(to + j, value(load(from + j)));
+    }
+    // Pixels of even and of odd columns.
+    template <class T, class Value>
+    static void two_rows(const T* from, Int count, const Value& value, T* even, T* odd) {
+#pragma omp simd
+        for (Int j = 0; j < count / 2; ++j) {
+            const T first = from[2 * j], second = from[2 * j + 1];
+            even[j] = value(first);
+            odd[j] = value(second);
+        }
+        if (count % 2) even[count / 2] = value(from[count - 1]);
     }
 };
 
@@ -240,3 +274,15 @@ struct TapSums {
         }
     }
 };
+
+template <class T>
+void sum_taps(const T* gradient, const T* from, const Correlation& taps, const Wide<T>& wide,
+              Vector<T>* to) {
+    with_constants(taps, TapSums<T>{gradient, from, taps, wide, to});
+}
+
+// See loops.cpp.
+extern template void correlate(const NUMBER*, const Correlation&, const NUMBER*,
+                               const Wide<NUMBER>&, NUMBER*);
+extern template void sum_taps(const NUMBER*, const NUMBER*, const Correlation&,
+                              const Wide<NUMBER>&, Vector<NUMBER>*);

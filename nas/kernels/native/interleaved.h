@@ -174,12 +174,7 @@ struct RowFunctions {
     void (*adjoint)(const Geometry&, const T*, const T*, T*, bool) = nullptr;
     void (*taps)(const Geometry&, const T*, const T*, Vector<T>*) = nullptr;
 
-    explicit RowFunctions(const Geometry& g) {
-        if (g.height > 8 || g.padding * 2 != g.dilation * (g.kernel - 1)) return;
-        if (g.width == 2) of_width<2>(g);
-        if (g.width == 4) of_width<4>(g);
-        if (g.width == 8) of_width<8>(g);
-    }
+    explicit RowFunctions(const Geometry& g);
     bool serves() const { return correlate != nullptr; }
 
   private:
@@ -202,3 +197,13 @@ struct RowFunctions {
         taps = Chosen::taps;
     }
 };
+
+template <class T>
+RowFunctions<T>::RowFunctions(const Geometry& g) {
+    if (g.height > 8 || g.padding * 2 != g.dilation * (g.kernel - 1)) return;
+    if (g.width == 2) of_width<2>(g);
+    if (g.width == 4) of_width<4>(g);
+    if (g.width == 8) of_width<8>(g);
+}
+
+extern template RowFunctions<NUMBER>::RowFunctions(const Geometry& g);  // see loops.cpp

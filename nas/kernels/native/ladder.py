@@ -11,7 +11,6 @@ from torch.autograd.function import once_differentiable
 from nas.kernels.levels import Levels
 from nas.kernels.native import build
 from nas.kernels.portable import ladder as portable_ladder
-from nas.kernels.portable.ladder import of_clip
 
 MOST_RUNGS = 4
 
@@ -39,7 +38,7 @@ def _forward(x: Tensor, clip: Tensor, gates: Tensor, levels: Levels) -> Tensor:
     build.call(
         "ladder_forward",
         x.dtype,
-        *(x.numel(), len(levels.steps), x, clip, gates, levels.packed(x.dtype), y),
+        *(x.numel(), len(levels.steps), x, clip, gates, levels.packed, y),
     )
     return y
 
@@ -53,17 +52,14 @@ class _Ladder(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         x, clip, gates = ctx.saved_tensors
         levels: Levels = ctx.levels
-        gx = torch.empty_like(x)
-        found = torch.empty(len(levels.steps) + 1, dtype=torch.float64)
+        gradients = [torch.empty_like(tensor) for tensor in (x, clip, gates)]
         build.call(
             "ladder_backward",
             x.dtype,
-            *(x.numel(), len(levels.steps), x, clip, gates, levels.packed(x.dtype)),
-            *(g.contiguous(), gx, found),
+            *(x.numel(), len(levels.steps), x, clip, gates, levels.packed),
+            *(g.contiguous(), *gradients),
         )
-        sums, passed = found[:-1], found[-1]
-        slope = of_clip(sums, gates.double(), passed, x.numel(), levels)
-        return gx, slope.to(clip.dtype), (clip * sums).to(gates.dtype), None
+        return *gradients, None

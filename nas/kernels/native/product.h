@@ -8,23 +8,23 @@
 template <class T>
 struct Block {
     static constexpr Int CHANNELS = 4, PIXELS = 2 * LANES<T>;
-    Int channels, pixels, stride;
+    Int outputs, channels, pixels, stride;  // channels: outputs with those that are padding
 
-    Block(const Geometry& g, Int pixels)
-        : channels(round_up(g.channels, CHANNELS)),
+    Block(Int outputs, Int pixels)
+        : outputs(outputs),
+          channels(round_up(outputs, CHANNELS)),
           pixels(round_up(pixels, PIXELS)),
           stride(this->pixels + 64 / sizeof(T)) {}
     Int memory() const { return channels * stride; }
 
-    // weights (channels, channels), rows in groups of 4: [row / 4][column][row % 4].
-    std::vector<T> pack(const Geometry& g, const T* weights, bool transposed) const {
-        const Int C = g.channels;
-        std::vector<T> packed(g.edges * channels * C);
-        for (Int e = 0; e < g.edges; ++e)
-            for (Int o = 0; o < C; ++o)
-                for (Int c = 0; c < C; ++c)
-                    packed[e * channels * C + (o / CHANNELS * C + c) * CHANNELS + o % CHANNELS] =
-                        weights[e * C * C + (transposed ? c * C + o : o * C + c)];
+    // weights (outputs, inputs) of each edge, rows in groups of 4: [row / 4][column][row % 4].
+    std::vector<T> pack(Int edges, Int inputs, const T* weights, bool transposed) const {
+        std::vector<T> packed(edges * channels * inputs);
+        for (Int e = 0; e < edges; ++e, weights += outputs * inputs)
+            for (Int o = 0; o < outputs; ++o)
+                for (Int c = 0; c < inputs; ++c)
+                    packed[e * channels * inputs + (o / CHANNELS * inputs + c) * CHANNELS +
+                           o % CHANNELS] = weights[transposed ? c * outputs + o : o * inputs + c];
         return packed;
     }
 
@@ -50,10 +50,11 @@ struct Block {
             }
     }
 
-    // to[o, c] += sum_m a[o, m] * b[c, m] over all (padded) channels, lanes apart
-    void outer(const T* a, const T* b, Vector<T>* to) const {
+    // to[o, c] += sum_m a[o, m] * b[c, m] over all (padded) channels and an even number of inputs,
+    // lanes apart
+    void outer(const T* a, const T* b, Int inputs, Vector<T>* to) const {
         for (Int o = 0; o < channels; o += 4)
-            for (Int c = 0; c < channels; c += 2) {
+            for (Int c = 0; c < inputs; c += 2) {
                 Vector<T> sums[4][2] = {};
                 for (Int m = 0; m < pixels; m += LANES<T>) {
                     const Vector<T> left = load_once(b + c * stride + m);
@@ -65,7 +66,7 @@ struct Block {
                     }
                 }
                 for (Int r = 0; r < 4; ++r)
-                    for (Int q = 0; q < 2; ++q) to[(o + r) * channels + c + q] += sums[r][q];
+                    for (Int q = 0; q < 2; ++q) to[(o + r) * inputs + c + q] += sums[r][q];
             }
     }
 };

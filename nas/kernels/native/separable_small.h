@@ -69,10 +69,10 @@ void forward(const Geometry& g, const RowFunctions<T>& rows, const Operands<T>& 
              const Results<T>& to, Int threads) {
     constexpr Int L = LANES<T>;
     const Int C = g.channels, inputs = g.groups() * C, outputs = g.edges * C;
-    const Block<T> block(g, g.size * L);
+    const Block<T> block(g.channels, g.size * L);
     const Normalization<T> normalization{in};
     const Planes<T> planes_x{C, g.pixels, g.pixels * L}, planes_y{C, g.size, block.stride};
-    const std::vector<T> weights = block.pack(g, in.pointwise, false);
+    const std::vector<T> weights = block.pack(g.edges, g.channels, in.pointwise, false);
     std::vector<double> moments(g.batch * outputs * 2);
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
@@ -116,8 +116,9 @@ class Backward {
   public:
     Backward(const Geometry& g, const RowFunctions<T>& rows, const Operands<T>& in, bool through,
              const Gradients<T>& gradients, Int threads)
-        : g(g), rows(rows), block(g, g.size * L), in(in), normalization{in}, through(through),
-          gradients(gradients), threads(threads), weights(block.pack(g, in.pointwise, true)),
+        : g(g), rows(rows), block(g.channels, g.size * L), in(in), normalization{in},
+          through(through), gradients(gradients), threads(threads),
+          weights(block.pack(g.edges, g.channels, in.pointwise, true)),
           planes_x{g.channels, g.pixels, g.pixels * L},
           planes_y{g.channels, g.size, block.stride}, inputs(g.groups() * g.channels),
           outputs(g.edges * g.channels), sums(g.batch * inputs * 2) {}
@@ -182,7 +183,7 @@ class Backward {
                     rows.taps(g, gd, a, weight_sums.depthwise(thread, edge * C + c));
                 if (gradients.x) rows.adjoint(g, gd, kernel, m.ga + c * plane, edge > unit.group);
             }
-            if (need_d) block.outer(m.gy, m.d, weight_sums.pointwise(thread, edge));
+            if (need_d) block.outer(m.gy, m.d, block.channels, weight_sums.pointwise(thread, edge));
         }
         if (!gradients.x) return;
         for (Int c = 0; c < C; ++c) to_normalized(unit, c, m.x + c * plane, m.ga + c * plane);

@@ -2,7 +2,7 @@
 // is computed again in the backward pass.
 #pragma once
 
-#include "correlation.h"
+#include "adjoint.h"
 #include "operands.h"
 
 namespace wide {
@@ -12,48 +12,17 @@ template <class T>
 struct Activation {
     const Operands<T>& in;
 
-    // a = relu((x - mean) * rstd) of one plane into its phases, whose padding stays 0.
+    // a = relu((x - mean) * rstd) of one plane.
     void activate(const Geometry& g, const Phases& phases, Int unit, Int c, T* a) const {
         const Int channel = unit % g.groups() * g.channels + c;
         const T center = in.mean ? in.mean[channel] : T(0);
         const T scale = in.rstd ? in.rstd[channel] : T(1);
-        const T* plane = in.x + (unit * g.channels + c) * g.pixels;
-        for (Int i = 0; i < g.height; ++i, plane += g.width) {
-            T* to = a + phases.at(i + g.padding, g.padding);
-            if (g.stride == 1)
-                row(plane, g.width, center, scale, to);
-            else
-                two_rows(plane, g.width, center, scale, to,
-                         a + phases.at(i + g.padding, 1 + g.padding));
-        }
-    }
-
-  private:
-    // value < 0 rather than value > 0, so that NaN stays NaN.
-    static T relu(T value, T center, T scale) {
-        const T normalized = (value - center) * scale;
-        return normalized < 0 ? T(0) : normalized;
-    }
-    static void row(const T* from, Int count, T center, T scale, T* to) {
-        if (count % LANES<T>) {
-#pragma omp simd
-            for (Int j = 0; j < count; ++j) to[j] = relu(from[j], center, scale);
-            return;
-        }
-        for (Int j = 0; j < count; j += LANES<T>) {
-            const Vector<T> normalized = (load(from + j) - center) * scale;
-            store(to + j, normalized < 0 ? Vector<T>{} : normalized);
-        }
-    }
-    // Pixels of even and of odd columns.
-    static void two_rows(const T* from, Int count, T center, T scale, T* even, T* odd) {
-#pragma omp simd
-        for (Int j = 0; j < count / 2; ++j) {
-            const T first = from[2 * j], second = from[2 * j + 1];
-            even[j] = relu(first, center, scale);
-            odd[j] = relu(second, center, scale);
-        }
-        if (count % 2) even[count / 2] = relu(from[count - 1], center, scale);
+        // value < 0 rather than value > 0, so that NaN stays NaN.
+        const auto relu = [=](auto value) {
+            const auto normalized = (value - center) * scale;
+            return normalized < 0 ? decltype(value){} : normalized;
+        };
+        phases.put(g, in.x + (unit * g.channels + c) * g.pixels, relu, a);
     }
 };
 
@@ -63,8 +32,8 @@ void forward(const Geometry& g, const Operands<T>& in, const Results<T>& to, Int
     const Phases phases(g);
     const Activation<T> activation{in};
     const Wide<T> wide(g.rows, g.cols);
-    const Block<T> block(g, wide.size);
-    const std::vector<T> weights = block.pack(g, in.pointwise, false);
+    const Block<T> block(g.channels, wide.size);
+    const std::vector<T> weights = block.pack(g.edges, g.channels, in.pointwise, false);
     std::vector<double> moments(g.batch * g.edges * C * 2);
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
@@ -97,9 +66,10 @@ class Backward {
   public:
     Backward(const Geometry& g, const Operands<T>& in, bool through, const Gradients<T>& gradients,
              Int threads)
-        : g(g), phases(g), adjoints(g), wide(g.rows, g.cols), block(g, wide.size), in(in),
+        : g(g), phases(g), adjoint(g), wide(g.rows, g.cols), block(g.channels, wide.size), in(in),
           activation{in}, through(through), gradients(gradients), threads(threads),
-          weights(block.pack(g, in.pointwise, true)), sums(g.units() * g.channels * 2) {}
+          weights(block.pack(g.edges, g.channels, in.pointwise, true)),
+          sums(g.units() * g.channels * 2) {}
 
     void run() {
         const WeightSums<T> weight_sums(g, block, gradients, threads);
@@ -117,7 +87,7 @@ class Backward {
   private:
     const Geometry& g;
     const Phases phases;
-    const Adjoints adjoints;
+    const PlaneAdjoint<T> adjoint;
     const Wide<T> wide;
     const Block<T> block;
     const Operands<T>& in;
@@ -130,26 +100,18 @@ class Backward {
 
     struct Memory {
         Scratch<T> all;
-        T *a, *gd_padded, *even, *odd, *ga, *gy, *gd, *d;
+        T *a, *adjoint, *ga, *gy, *gd, *d;
 
         explicit Memory(const Backward& b)
-            : all(b.phases.template memory<T>() + b.adjoints.template memory<T>() +
-                      2 * phase_size(b) + b.g.channels * b.g.pixels + 3 * b.block.memory(),
-                  8) {
+            : all(b.phases.template memory<T>() + b.adjoint.memory() + b.g.channels * b.g.pixels +
+                      3 * b.block.memory(),
+                  6) {
             a = all.take(b.phases.template memory<T>());
-            gd_padded = all.take(b.adjoints.template memory<T>());
-            even = all.take(phase_size(b));
-            odd = all.take(phase_size(b));
+            adjoint = all.take(b.adjoint.memory());
             ga = all.take(b.g.channels * b.g.pixels);
             gy = all.take(b.block.memory());
             gd = all.take(b.block.memory());
             d = all.take(b.block.memory());
-        }
-        static Int phase_size(const Backward& b) {
-            Int most = 0;
-            for (const Adjoint& at : b.adjoints.phases)
-                most = std::max(most, Wide<T>(at.rows, at.cols).size);
-            return most;
         }
     };
 
@@ -170,60 +132,16 @@ class Backward {
                 if (need_d)
                     correlate(m.a, phases.taps, kernel, wide, m.d + c * block.stride);
                 if (gradients.depthwise)
-                    with_constants(phases.taps,
-                                   TapSums<T>{gd, m.a, phases.taps, wide,
-                                              weight_sums.depthwise(thread, edge * C + c)});
+                    sum_taps(gd, m.a, phases.taps, wide,
+                             weight_sums.depthwise(thread, edge * C + c));
                 if (gradients.x)
-                    to_input(gd, kernel, m, m.ga + c * g.pixels, inside > 0);
+                    adjoint.run(gd, kernel, m.adjoint, m.ga + c * g.pixels, inside > 0);
             }
             if (need_d)
-                block.outer(m.gy, m.d, weight_sums.pointwise(thread, edge));
+                block.outer(m.gy, m.d, block.channels, weight_sums.pointwise(thread, edge));
         }
         if (gradients.x)
             for (Int c = 0; c < C; ++c) to_normalized(unit, c, m.ga + c * g.pixels);
-    }
-
-    // Sets or adds the gradient with respect to one plane of a.
-    void to_input(const T* gd, const T* kernel, Memory& m, T* ga, bool add) const {
-        T* corner = m.gd_padded + adjoints.margin * adjoints.pitch + adjoints.margin;
-        for (Int i = 0; i < g.rows; ++i)
-            copy_row(corner + i * adjoints.pitch, gd + i * wide.cols, g.cols);
-        if (g.stride == 1) {
-            const Wide<T> part(g.height, g.width);
-            const bool direct = !add && part.size == g.pixels;
-            correlate(m.gd_padded, adjoints.phases[0].taps, kernel, part, direct ? ga : m.even);
-            for (Int i = 0; i < g.height && !direct; ++i)
-                put(m.even + i * part.cols, g.width, ga + i * g.width, add);
-            return;
-        }
-        for (int p = 0; p < 4; p += 2) {  // rows of one parity
-            const bool swap = adjoints.phases[p].col == 1;
-            const Adjoint &even = adjoints.phases[p + swap], &odd = adjoints.phases[p + !swap];
-            const Wide<T> left(even.rows, even.cols), right(odd.rows, odd.cols);
-            correlate(m.gd_padded, even.taps, kernel, left, m.even);
-            correlate(m.gd_padded, odd.taps, kernel, right, m.odd);
-            for (Int i = 0; i < even.rows; ++i)
-                put_two(m.even + i * left.cols, m.odd + i * right.cols, g.width,
-                        ga + (even.row + 2 * i) * g.width, add);
-        }
-    }
-
-    static void put(const T* from, Int count, T* to, bool add) {
-        if (add) {
-#pragma omp simd
-            for (Int j = 0; j < count; ++j) to[j] += from[j];
-        } else {
-            copy_row(to, from, count);
-        }
-    }
-    static void put_two(const T* even, const T* odd, Int count, T* to, bool add) {
-#pragma omp simd
-        for (Int j = 0; j < count / 2; ++j) {
-            const T first = to[2 * j], second = to[2 * j + 1];
-            to[2 * j] = add ? first + even[j] : even[j];
-            to[2 * j + 1] = add ? second + odd[j] : odd[j];
-        }
-        if (count % 2) to[count - 1] = even[count / 2] + (add ? to[count - 1] : T(0));
     }
 
     // gx of one plane; where it also goes through the statistics, the gradient with respect to

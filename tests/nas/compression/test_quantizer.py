@@ -13,7 +13,7 @@ from nas.compression.grid import MIDRISE, MIDTREAD
 from nas.compression.quantized import QuantizedConv2d, quantized_layer
 from nas.compression.quantizer import FIRST_CLIP, Quantizer
 from nas.decision import Decision
-from nas.kernels import Kernels, portable_kernels
+from nas.kernels import Kernels, native_kernels, portable_kernels
 
 BITS = Decision("layer/weight_bits", (2, 4, 8), "nested")
 
@@ -130,14 +130,14 @@ def test_clip_learns_and_stays_above_zero() -> None:
     assert quantizer.scale.item() == 2.0
 
 
-def passes(kernels: Kernels | None) -> tuple[list[Tensor], int]:
+def passes(kernels: Kernels | None, conv: nn.Conv2d) -> tuple[list[Tensor], int]:
     """Output, gradients and saved bytes of a quantized convolution; in double precision."""
     generator = torch.Generator().manual_seed(0)
-    conv = nn.Conv2d(3, 4, 3, padding=1).double()
+    conv = conv.double()
     with torch.no_grad():
         conv.weight.copy_(torch.randn(conv.weight.shape, generator=generator))
-        assert conv.bias is not None
-        conv.bias.zero_()
+        if conv.bias is not None:
+            conv.bias.zero_()
     weights, inputs = Quantizer(BITS, MIDTREAD).double(), Quantizer(BITS).double()
     layer = quantized_layer(conv, weights, inputs).train()
     rows = []
@@ -161,7 +161,39 @@ def passes(kernels: Kernels | None) -> tuple[list[Tensor], int]:
 
 
 def test_quantizing_again_for_the_backward_pass_changes_nothing_but_memory() -> None:
-    plain, much = passes(None)
-    again, less = passes(portable_kernels())
+    conv = nn.Conv2d(3, 4, 3, padding=1)
+    plain, much = passes(None, conv)
+    again, less = passes(portable_kernels(), conv)
     assert all(torch.equal(a, b) for a, b in zip(plain, again, strict=True))
     assert less <= much - 2 * 3 * 8 * 8 * 8
+
+
+@pytest.mark.parametrize(
+    "conv",
+    [
+        nn.Conv2d(3, 3, 5, padding=4, dilation=2, groups=3, bias=False),
+        nn.Conv2d(3, 2, 1, stride=2, bias=False),
+        nn.Conv2d(3, 4, 3, padding=1),
+    ],
+    ids=["depthwise", "pointwise", "PyTorch's"],
+)
+def test_native_layers_agree_and_keep_no_quantized_input(conv: nn.Conv2d) -> None:
+    kernels = native_kernels()
+    if kernels is None:
+        pytest.skip("no C++ compiler")
+    plain, much = passes(None, conv)
+    native, less = passes(kernels, conv)
+    for ours, theirs in zip(native, plain, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
+    assert less <= much - 2 * 3 * 8 * 8 * 8
+
+
+def test_layers_without_an_open_quantizer_compute_in_full_precision() -> None:
+    conv = nn.Conv2d(4, 4, 3, padding=1, groups=4, bias=False)
+    layer = quantized_layer(conv, nn.Identity(), Quantizer(8)).eval()
+    for part in layer.modules():
+        if isinstance(part, Quantizer):
+            part.use(native_kernels())
+    x = torch.rand(2, 4, 8, 8)
+    y = layer(x)
+    torch.testing.assert_close(y, conv(layer.input_quantizer(x)))
