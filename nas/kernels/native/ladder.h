@@ -26,7 +26,11 @@ class Ladder {
     Ladder(Int rungs, const T* clip, const T* gates, const double* numbers)
         : rungs_(rungs), clip_(*clip), low_(numbers[0]), high_(numbers[1]), offset_(numbers[2]),
           tempered_(numbers[3]) {
-        for (Int j = 0; j < rungs; ++j) steps_[j] = numbers[4 + j], gates_[j] = gates[j];
+        for (Int j = 0; j < rungs; ++j) {
+            steps_[j] = numbers[4 + j];
+            per_step_[j] = 1 / numbers[4 + j];  // once: a division takes as long as all the rest
+            gates_[j] = gates[j];
+        }
     }
 
     Int sums() const { return rungs_ + 1; }
@@ -64,7 +68,7 @@ class Ladder {
     Int rungs_;
     T clip_, low_, high_, offset_;
     double tempered_;
-    T steps_[MOST_RUNGS], gates_[MOST_RUNGS];
+    T steps_[MOST_RUNGS], per_step_[MOST_RUNGS], gates_[MOST_RUNGS];
 
     // NaN stays NaN.
     template <class V>
@@ -85,7 +89,7 @@ class Ladder {
         V left = inside<V>(x / clip_) - offset_, sum = V{} + gates_[0] * offset_;
 #pragma GCC unroll 4
         for (int j = 0; j < R; ++j) {
-            const V rung = rounded<V>(left / steps_[j], T(0)) * steps_[j];
+            const V rung = rounded<V>(left * per_step_[j], T(0)) * steps_[j];
             sum += gates_[j] * rung;
             left -= rung;
         }
@@ -108,7 +112,7 @@ class Ladder {
         V left = inside<V>(u) - offset_;
 #pragma GCC unroll 4
         for (int j = 0; j < R; ++j) {
-            const V rung = rounded<V>(left / steps_[j], T(0)) * steps_[j];
+            const V rung = rounded<V>(left * per_step_[j], T(0)) * steps_[j];
             sums[j] += g * (j ? rung : rung + offset_);
             left -= rung;
         }
