@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,6 +15,7 @@ from nas.app.config import data_source as data_source
 from nas.app.config import plain as plain
 from nas.app.limits import check_limits, configured
 from nas.app.objective import objective_of
+from nas.app.policy import policy_of
 from nas.app.wrapped import transforms_of, wrapped
 from nas.arch import from_genotype
 from nas.budget import Limits
@@ -27,20 +27,19 @@ from nas.decision import Decision, Genotype
 from nas.engine.cuda_graphs import graphed_or_why, resolve_graph
 from nas.engine.device import Autocast, autocast_of, check_layout, compile_cells, pick_device
 from nas.engine.execution import kernels_of, resolve_execution
-from nas.engine.rng import derive_seed, seed_everything
+from nas.engine.rng import seed_everything
 from nas.engine.train import Droppable, DropPathSchedule, Steering, Supervised
 from nas.errors import ConfigError
 from nas.gradients import WeightTransform
-from nas.instantiate import conforming, factory, instantiate, loaded, target_of
+from nas.instantiate import asked, conforming, factory, instantiate, loaded, target_of
 from nas.objectives import Objective
-from nas.policies import Policy, ThresholdGates, check_single
+from nas.policies import Policy, parameter_groups
 from nas.relaxations import Relaxation
 from nas.schedules import Schedule
 from nas.searchable import apply_partial_channels, set_execution
 from nas.space import (
     SearchSpace,
     blueprint,
-    decisions_of,
     fingerprint,
     name_of,
 )
@@ -173,24 +172,8 @@ class Parts:
 
     @cached_property
     def policy(self) -> Policy:
-        """The policy over the supernet's decisions; edge weights only if the strategy has them."""
-        strategy = self.cfg.strategy
-        decisions = {
-            name: decision
-            for name, decision in self.supernet.decisions.items()
-            if strategy.edge_weights or name not in self.supernet.optional
-        }
-        make = self._factory(strategy.policy)
-        offered: dict[str, Any] = {}
-        if strategy.relaxation is not None:
-            offered["relaxation"] = self.relaxation
-        if self._if_asked(strategy.policy, kept=None):
-            offered["kept"] = decisions_of(self.space)
-        seed = derive_seed(self.cfg.seed, "policy")
-        policy = make(decisions=decisions, seed=seed, **offered)
-        if isinstance(policy, ThresholdGates):
-            check_single(self.supernet)
-        return cast(Policy, conforming(policy, Policy, target_of(strategy.policy)).to(self.device))
+        """What learns or draws the supernet's decisions."""
+        return policy_of(self)
 
     @cached_property
     def relaxation(self) -> Any:
@@ -237,7 +220,7 @@ class Parts:
             )
         optim = self.cfg.optim
         self.weights_optimizer = self._factory(optim.weights)(self.supernet.parameters())
-        learnt = list(self.policy.parameters())  # none where paths are drawn uniformly
+        learnt = parameter_groups(self.policy)  # none where paths are drawn uniformly
         architecture = {}
         if learnt:
             architecture["architecture_optimizer"] = self._factory(optim.architecture)(learnt)
@@ -371,9 +354,7 @@ class Parts:
         return cast(Cost, conforming(cost, Cost, target_of(node)))
 
     def _if_asked(self, node: DictConfig, **offered: Any) -> dict[str, Any]:
-        """Those of the offered arguments that the target's signature has."""
-        known = inspect.signature(loaded(target_of(node), self.cfg.plugins)).parameters
-        return {name: value for name, value in offered.items() if name in known}
+        return asked(node, self.cfg.plugins, **offered)
 
     def _make(self, contract: type, node: Any, **parts: Any) -> Any:
         return conforming(instantiate(node, self.cfg.plugins, **parts), contract, target_of(node))

@@ -115,6 +115,12 @@ def _check_settings(node: Mapping[Any, Any], target: Callable[..., Any]) -> None
             raise ConfigError(f"{node['_target_']} has no setting {key!r}{hint}")
 
 
+def asked(node: Any, plugins: Sequence[str] = (), **offered: Any) -> dict[str, Any]:
+    """Those of the offered arguments that the target's signature has."""
+    known = inspect.signature(loaded(target_of(node), plugins)).parameters
+    return {name: value for name, value in offered.items() if name in known}
+
+
 def conforming(made: Any, contract: type, target: str) -> Any:
     """What was ``made`` from ``target``; ConfigError where it lacks a part of a Protocol."""
     public = [name for name in vars(contract) if not name.startswith("_") or name == "__call__"]

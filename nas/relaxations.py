@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 Live = list[tuple[int, ...]]
+FORBIDDEN = -1e9  # a finite score, so that differences of two exist; sigmoids of it are 0 and 1
 
 
 class Relaxation(Protocol):
@@ -144,3 +145,97 @@ class UniformPath:
         noise = torch.rand(mask.shape, generator=generator).masked_fill(~mask, -1.0)
         chosen, live = _top(noise, pick)
         return chosen.to(logits), live
+
+
+class HardConcrete:
+    """Drawn gates of a nested decision, most of them exactly 0 or 1 (Bayesian Bits, 2005.07093).
+
+    ``z = clamp(s (high - low) + low, 0, 1)`` with ``s = sigmoid((noise + phi) / temperature)`` and
+    logistic noise (Louizos et al., arXiv 1712.01312, eq. 10 and 11), where ``phi_j`` is the
+    log-odds of going on from candidate j - 1 that the softmax of the logits has (`log_odds`; the
+    papers learn ``phi`` itself). A gate counts as far as all before it are open.
+
+    Attributes:
+        soft: gives soft weights.
+
+    Args:
+        temperature: of the concrete distribution.
+        low: below 0, so that gates can be exactly 0.
+        high: above 1, so that they can be exactly 1.
+
+    Raises:
+        ValueError: for numbers out of range.
+    """
+
+    soft = True
+
+    def __init__(self, temperature: float = 2 / 3, low: float = -0.1, high: float = 1.1) -> None:
+        if not (temperature > 0 and low < 0 and high > 1):
+            raise ValueError(
+                "hard-concrete gates need temperature > 0, low < 0 and high > 1, "
+                f"got {temperature}, {low}, {high}"
+            )
+        self.temperature, self.low, self.high = temperature, low, high
+
+    def __call__(
+        self, logits: Tensor, mask: Tensor, pick: int, generator: torch.Generator
+    ) -> tuple[Tensor, Live]:
+        """Rows ``z_1 .. z_j (1 - z_{j+1})``; every allowed candidate is live."""
+        phi = log_odds(logits, mask)
+        soft = torch.sigmoid((logistic(phi, generator) + phi) / self.temperature)
+        gates = (soft * (self.high - self.low) + self.low).clamp(0.0, 1.0)
+        return stick_breaking(gates), allowed(mask)
+
+
+class BinaryGates:
+    """Gates of a nested decision, drawn as 0 or 1; the gradient goes straight through each.
+
+    Gate j opens with the probability that the softmax of the logits has of going on from candidate
+    j - 1, so that candidates are drawn from that softmax; each gate has the gradient of its
+    probability (straight-through estimator of Bengio et al., arXiv 1308.3432).
+
+    Attributes:
+        soft: gives one-hot weights.
+    """
+
+    soft = False
+
+    def __call__(
+        self, logits: Tensor, mask: Tensor, pick: int, generator: torch.Generator
+    ) -> tuple[Tensor, Live]:
+        """One-hot rows; only what they keep is live. Raises ValueError for several to keep."""
+        if pick > 1:
+            raise ValueError(f"gates keep one candidate of a nested decision, not {pick}")
+        phi = log_odds(logits, mask)
+        soft = torch.sigmoid(phi)
+        hard = (logistic(phi, generator) + phi.detach() > 0).to(phi)
+        weights = stick_breaking(hard + (soft - soft.detach()))
+        return weights, [(int(index),) for index in weights.detach().argmax(-1).tolist()]
+
+
+def log_odds(logits: Tensor, mask: Tensor) -> Tensor:
+    """Of going on to a later candidate, given that one has come so far: (rows, n - 1).
+
+    ``log(sum_{i > j} exp(a_i)) - a_j`` over the allowed candidates. The sigmoids of these, stick by
+    stick, are the softmax of the logits again.
+    """
+    scores = logits.masked_fill(~mask.to(logits.device), FORBIDDEN)
+    later = scores.flip(-1).logcumsumexp(-1).flip(-1)
+    return later[:, 1:] - scores[:, :-1]
+
+
+def stick_breaking(gates: Tensor) -> Tensor:
+    """Weights (rows, n) of gates (rows, n - 1): ``w_j = g_1 .. g_j (1 - g_{j+1})``.
+
+    A gate counts as far as all before it are open. `Weights.gates` of them is ``g_1 .. g_j``.
+    """
+    opened = torch.cat([torch.ones_like(gates[:, :1]), gates.cumprod(-1)], -1)
+    after = torch.cat([opened[:, 1:], torch.zeros_like(opened[:, :1])], -1)
+    return opened - after
+
+
+def logistic(like: Tensor, generator: torch.Generator) -> Tensor:
+    """Logistic noise ``log(u / (1 - u))``, drawn on the CPU so that runs agree over devices."""
+    tiny = torch.finfo(torch.float64).tiny
+    uniform = torch.rand(like.shape, generator=generator, dtype=torch.float64).clamp_min(tiny)
+    return (uniform.log() - torch.log1p(-uniform)).to(like)

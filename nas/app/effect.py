@@ -37,7 +37,7 @@ SEARCH_ONLY = (
 """What a retraining never reads."""
 SUPERNET_PARTS = (
     *("partial_channels", "edge_weights", "policy", "relaxation"),
-    *("schedules", "transforms", "curriculum"),
+    *("schedules", "transforms", "curriculum", "gates"),
 )
 """Parts of a strategy that are read where a supernet is trained, and nowhere else."""
 NO_SUPERNET = "this strategy trains no supernet; leave it out, or choose another such as "

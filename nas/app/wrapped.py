@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING, Any, cast
 
 from nas.engine.rng import derive_seed
 from nas.gradients import Transformed, WeightTransform
-from nas.instantiate import conforming, factory, loaded, target_of
+from nas.instantiate import asked, conforming, factory, target_of
 from nas.strategies import Update
 
 if TYPE_CHECKING:
@@ -41,7 +40,6 @@ def _made(parts: Parts, name: str, node: Any) -> WeightTransform:
         "epochs": int(parts.cfg.trainer.epochs),
         "seed": derive_seed(parts.cfg.seed, "transform", name),
     }
-    known = inspect.signature(loaded(target_of(node), parts.cfg.plugins)).parameters
-    asked = {key: value for key, value in offered.items() if key in known}
-    made = factory(node, parts.cfg.plugins)(**asked)
+    plugins = parts.cfg.plugins
+    made = factory(node, plugins)(**asked(node, plugins, **offered))
     return cast(WeightTransform, conforming(made, WeightTransform, target_of(node)))

@@ -4,6 +4,7 @@ from nas.policies.base import Policy, Sample, SampledPolicy
 from nas.policies.controller import Controller
 from nas.policies.fixed import Fixed
 from nas.policies.free_logits import FreeLogits
+from nas.policies.split import Split, parameter_groups
 from nas.policies.threshold_gates import ThresholdGates, check_single
 from nas.policies.uniform import Uniform
 
@@ -14,7 +15,9 @@ __all__ = [
     "Policy",
     "Sample",
     "SampledPolicy",
+    "Split",
     "ThresholdGates",
     "Uniform",
     "check_single",
+    "parameter_groups",
 ]

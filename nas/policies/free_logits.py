@@ -23,7 +23,11 @@ class FreeLogits(nn.Module):
         decisions: what to own; a hard decision is refused if the relaxation is soft.
         relaxation: turns logits into weights.
         init_std: logits start as ``init_std * randn`` (1e-3 in DARTS, arXiv 1806.09055).
+        rate: learning rate in place of that of ``optim.architecture``; None takes that one.
         seed: of the initial logits and of the policy's own CPU generator.
+
+    Raises:
+        ConfigError: for no decision, one that does not suit the relaxation, or a rate not above 0.
     """
 
     def __init__(
@@ -31,6 +35,7 @@ class FreeLogits(nn.Module):
         decisions: Mapping[str, Decision],
         relaxation: Relaxation,
         init_std: float = 1e-3,
+        rate: float | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -46,6 +51,9 @@ class FreeLogits(nn.Module):
                 "the policy was given no decision; the space has nothing to search: choose another "
                 "space=, or give it compression=superbit"
             )
+        if rate is not None and not rate > 0:
+            raise ConfigError(f"the rate of a policy must be above 0, or null, got {rate}")
+        self.rate = rate
         self.decisions, self.relaxation = dict(decisions), relaxation
         self._layout = Layout(decisions)
         self._generator = torch.Generator().manual_seed(seed)

@@ -13,6 +13,7 @@ from nas.arch import Arch, Weights
 from nas.decision import Decision
 from nas.errors import ConfigError
 from nas.policies.base import Sample, plain_sample
+from nas.relaxations import stick_breaking
 from nas.supernet import Supernet
 
 UNSEEN = -1.0  # in the place of evidence, which is never below 0
@@ -105,21 +106,17 @@ class ThresholdGates(nn.Module):
         shared = threshold.detach() + (threshold - threshold.detach()) / len(evidence)
         soft = torch.sigmoid((evidence.detach() - shared) / self.temperature)
         hard = (evidence > threshold).to(soft)
-        return self._weights(name, hard + (soft - soft.detach()))
+        return self._weights(name, stick_breaking(hard + (soft - soft.detach())))
 
     def _believed(self, name: str) -> Weights:
         threshold, seen = self.threshold(name).detach(), self._evidence(name)
         soft = torch.sigmoid((seen - threshold) / self.temperature)
         soft = torch.where(seen == UNSEEN, torch.ones_like(soft), soft)
-        hard = (soft > 0.5).to(soft)
-        mean = [self._weights(name, gates).values for gates in (hard, soft)]
-        return Weights((mean[0] + mean[1]) / 2, tuple(range(len(self.decisions[name]))))
+        both = [stick_breaking(gates) for gates in ((soft > 0.5).to(soft), soft)]
+        return self._weights(name, (both[0] + both[1]) / 2)
 
-    def _weights(self, name: str, gates: Tensor) -> Weights:
-        """Stick-breaking: gates (groups, n - 1) to weights (groups, n)."""
-        opened = torch.cat([torch.ones_like(gates[:, :1]), gates.cumprod(-1)], -1)
-        after = torch.cat([opened[:, 1:], torch.zeros_like(opened[:, :1])], -1)
-        return Weights(opened - after, tuple(range(len(self.decisions[name]))))
+    def _weights(self, name: str, values: Tensor) -> Weights:
+        return Weights(values, tuple(range(len(self.decisions[name]))))
 
     def mask(self, name: str) -> Tensor:
         """All candidates are allowed: bool (groups, n)."""

@@ -13,11 +13,16 @@ from nas.testing.common import attempting, require, seeded
 
 ROWS, WIDTH, PICK = 64, 5, 2
 COLD = 1e-3
+DRAWS = 32  # one may leave a row without a gradient: all of its gates shut, or cut off
 NEAR = 0.9  # share of rows that a cold relaxation must have brought to one candidate
 
 
 def check_relaxation(
-    make: Callable[[], Relaxation], *, differentiable: bool = True, seed: int = 0
+    make: Callable[[], Relaxation],
+    *,
+    differentiable: bool = True,
+    several: bool = True,
+    seed: int = 0,
 ) -> None:
     """Check what a policy and a network rely on.
 
@@ -29,6 +34,7 @@ def check_relaxation(
     Args:
         make: builds the relaxation.
         differentiable: False for one that ignores the logits, such as ``UniformPath``.
+        several: False for one that keeps a single candidate, as of nested decisions.
         seed: of everything random.
 
     Raises:
@@ -39,7 +45,7 @@ def check_relaxation(
         full = torch.ones(ROWS, WIDTH, dtype=torch.bool)
         some = full.clone()
         some[::2, 1] = some[::3, 4] = False
-        for pick in (1, PICK):
+        for pick in (1, PICK) if several else (1,):
             for mask in (full, some):
                 trial = Trial(make, logits, mask, pick)
                 trial.check_rows()
@@ -129,9 +135,10 @@ class Trial:
         )
 
     def check_gradient(self) -> None:
-        """Nonzero to logits that are allowed, zero to masked ones."""
+        """Nonzero in one of many draws to logits that are allowed, zero to masked ones."""
         logits = self.logits.clone().requires_grad_()
-        values, _ = self.weights(logits)
+        drawn = [self.weights(logits, seed=seed)[0] for seed in range(DRAWS)]
+        values = torch.stack(drawn).sum(0)
         require(
             values.requires_grad,
             "the weights do not depend on the logits, so nothing can be learnt; if that is meant, "

@@ -9,8 +9,16 @@ import pytest
 from torch import nn
 
 from nas.decision import Decision
-from nas.policies import Controller, Fixed, FreeLogits, Policy, Uniform
-from nas.relaxations import Gumbel, Relaxation, SinglePath, Softmax, UniformPath
+from nas.policies import Controller, Fixed, FreeLogits, Policy, Split, Uniform
+from nas.relaxations import (
+    BinaryGates,
+    Gumbel,
+    HardConcrete,
+    Relaxation,
+    SinglePath,
+    Softmax,
+    UniformPath,
+)
 from nas.supernet import Supernet
 from nas.testing import check_policy, check_relaxation, toys
 from tests.contracts import broken_policies as broken
@@ -28,6 +36,11 @@ RELAXATIONS: dict[str, Callable[[], Relaxation]] = {
 @pytest.mark.parametrize("make", RELAXATIONS.values(), ids=RELAXATIONS.keys())
 def test_good_relaxations_pass(make: Callable[[], Relaxation]) -> None:
     check_relaxation(make)
+
+
+def test_relaxations_of_one_candidate_pass() -> None:
+    check_relaxation(HardConcrete)
+    check_relaxation(BinaryGates, several=False)
 
 
 def test_a_relaxation_that_ignores_the_logits_must_say_so() -> None:
@@ -75,9 +88,20 @@ def controller(decisions: Mapping[str, Decision], seed: int) -> Policy:
     return Controller(decisions, seed=seed)
 
 
+def split(gates: Callable[[], Relaxation]) -> Callable[..., Policy]:
+    def make(decisions: Mapping[str, Decision], seed: int) -> Policy:
+        nested = {name: each for name, each in decisions.items() if each.kind == "nested"}
+        others = {name: each for name, each in decisions.items() if name not in nested}
+        parts = {"policy": (others, Softmax()), "gates": (nested, gates())}
+        return Split({n: FreeLogits(d, r, seed=seed) for n, (d, r) in parts.items() if d})
+
+    return make
+
+
 POLICIES = {name: free(make) for name, make in RELAXATIONS.items()}
 POLICIES |= {"uniform path": free(UniformPath), "uniform": Uniform, "fixed": fixed}
 POLICIES |= {"controller": controller}
+POLICIES |= {"softmax, hard concrete": split(HardConcrete), "softmax, binary": split(BinaryGates)}
 
 
 @pytest.mark.parametrize("make", POLICIES.values(), ids=POLICIES.keys())

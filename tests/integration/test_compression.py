@@ -34,9 +34,11 @@ LINE = [
 ]
 ONNX = "formats=[safetensors,onnx]"
 ALONE = ["space=superbit", "space.settings.channels=4"]
+HARD_CONCRETE, BINARY = "+strategy/add=hard_concrete", "+strategy/add=binary_gates"
 CASES = {
     "abs, filters": [*ALONE, "strategy=abs", "compression.filters=4", "init=inherit"],
     "widths": [*ALONE, "strategy=darts", "compression=joint", "budget.size_kb=20"],
+    "drawn gates": ["space=chain", "strategy=darts", "compression=superbit", HARD_CONCRETE],
 }
 SLOW = {
     "abs": [*ALONE, "strategy=abs", "init=inherit", "budget.bitops=6e6"],
@@ -49,6 +51,8 @@ SLOW = {
         *("space=superbit", "space.backbone=mobilenet_v2", "~space.settings"),
         *("strategy=spos", "compression=prune", "budget.macs=1e6"),
     ],
+    "drawn widths": [*ALONE, "strategy=darts", "compression=joint", BINARY, "budget.size_kb=20"],
+    "darts, drawn gates": ["strategy=pc_darts", "compression=superbit", BINARY, "space.channels=8"],
     "mobile": ["space=mobile", "strategy=spos", "compression=joint", "space.last_channels=16"],
 }
 
@@ -111,6 +115,21 @@ def check(run: RunFolder) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_what_is_found_is_built_and_fits(case: str) -> None:
     check(searched(*CASES[case]))
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["space=chain", HARD_CONCRETE], "strategy.gates are for nested decisions such as bits"),
+        (["space=chain", "compression=superbit", "strategy=enas", BINARY], "draws whole paths"),
+        ([*ALONE, "strategy=spos", BINARY], "moves no architecture parameters and FreeLogits has"),
+    ],
+)
+def test_gates_are_refused_where_they_decide_nothing(
+    words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["search", *LINE, *words, "--quiet"]) == 2
+    assert sentence in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.slow

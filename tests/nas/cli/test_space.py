@@ -130,7 +130,7 @@ def test_a_space_with_a_fault_fails_with_the_sentence_of_the_check(
     )
     said = " ".join(err.split())
     assert "does not keep the contract: size() says 4, but there are 3 genotypes" in said
-    Path("own_space.py").write_text(BROKEN.replace("return 4", "return 3"))
+    Path("own_space.py").write_text(BROKEN.replace("return 4", "return 3  # of another length"))
     del sys.modules["own_space"]
     status, out, err = say("space", "check", "own_space", "--json")
     told = json.loads(out)
