@@ -37,6 +37,7 @@ from nas.policies import Policy, parameter_groups
 from nas.relaxations import Relaxation
 from nas.schedules import Schedule
 from nas.searchable import apply_partial_channels, set_execution
+from nas.settled import Settled, choices_of
 from nas.space import (
     SearchSpace,
     blueprint,
@@ -99,15 +100,22 @@ class Parts:
     def space(self) -> SearchSpace:
         """The search space, with compression as a part of it where there is any.
 
-        Its constructor gets the DataSpec if it has an argument ``data``.
+        Its constructor gets the DataSpec if it has an argument ``data``. Where an ``architecture``
+        is given, nothing is open but its compression.
         """
         node = self.cfg.space
-        asked = self._if_asked(node, data=self.data.spec)
-        base = cast(SearchSpace, self._make(SearchSpace, node, **asked))
-        compression = self.cfg.get("compression")
-        if compression is None or compression.get("_target_") is None:
-            return base
-        return Compressed(base, self._make(Rules, compression))
+        offered = self._if_asked(node, data=self.data.spec)
+        base = cast(SearchSpace, self._make(SearchSpace, node, **offered))
+        given, compression = self.cfg.get("architecture"), self.cfg.get("compression")
+        compressed = compression is not None and compression.get("_target_") is not None
+        if given is not None:
+            if not compressed:
+                raise ConfigError(
+                    "architecture= leaves nothing to search but compression, and there is none; "
+                    "add compression=superbit, or train the genotype by nas retrain"
+                )
+            base = Settled(base, choices_of(given))
+        return Compressed(base, self._make(Rules, compression)) if compressed else base
 
     @cached_property
     def blueprint(self) -> nn.Module:
@@ -344,13 +352,13 @@ class Parts:
         return network.to(memory_format=torch.channels_last) if self.channels_last else network
 
     def _cost(self, node: DictConfig) -> Cost:
-        asked = self._if_asked(
+        offered = self._if_asked(
             node,
             input_shape=self.data.spec.input_shape,
             fingerprint=fingerprint(self.space),
             here=machine(),
         )
-        cost = self._factory(node)(self.blueprint, **asked)
+        cost = self._factory(node)(self.blueprint, **offered)
         return cast(Cost, conforming(cost, Cost, target_of(node)))
 
     def _if_asked(self, node: DictConfig, **offered: Any) -> dict[str, Any]:

@@ -104,6 +104,7 @@ class Top:
     """What belongs to no group; ``from`` and ``genotype`` name runs and may be any word."""
 
     seed: int = MISSING
+    architecture: str | None = None
     init: str = MISSING
     formats: list[str] = MISSING
     stages: list[str] = MISSING

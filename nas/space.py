@@ -170,7 +170,11 @@ def enumerate_genotypes(space: SearchSpace, limit: int = 100_000) -> list[dict[s
 
 
 def fingerprint(space: SearchSpace) -> str:
-    """Twelve hex digits over the space's name and decisions: what a genotype file must match."""
+    """Twelve hex digits over the space's name and decisions: what a genotype file must match.
+
+    Where some choices are made already, it is that of the ``whole`` space.
+    """
+    space = getattr(space, "whole", space)
     record: Mapping[str, Any] = {
         "name": name_of(space),
         "decisions": [decision.to_json() for decision in decisions_of(space).values()],

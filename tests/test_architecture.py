@@ -20,7 +20,7 @@ FLOORS = {
         (
             "nas.errors nas.decision nas.genotype nas.dataspec nas.files nas.console nas.batch",
             "nas.arch nas.relaxations nas.kernels",
-            "nas.supernet nas.space nas.searchable nas.cost_tree nas.compression",
+            "nas.supernet nas.space nas.settled nas.searchable nas.cost_tree nas.compression",
             "nas.costs nas.policies nas.tasks nas.agents",
             "nas.budget nas.objectives nas.strategies nas.schedules nas.testing nas.benchmarks "
             "nas.proxies nas.gradients",

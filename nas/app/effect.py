@@ -23,6 +23,7 @@ SEARCH_ONLY = (
     "strategy",
     "budget",
     "from",
+    "architecture",
     "memory",
     "optim.weights",
     "optim.weights_schedule",

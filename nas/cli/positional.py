@@ -14,6 +14,7 @@ from pathlib import Path
 
 from nas.cli.help import groups
 from nas.cli.inherited import inherited, pinned, saved_overrides, without
+from nas.cli.kept_architecture import with_choices
 from nas.cli.moved import moved
 from nas.cli.own_class import named_nodes, replace_classes
 from nas.cli.paths import shipped_folders
@@ -114,7 +115,7 @@ def parse(verb: Verb, args: list[str]) -> Line:
     if saved is not None:
         settings = [*without(saved_overrides(saved, runs_of(typed)), typed), *typed]
     if verb.name in ("search", "retrain"):
-        settings = pinned(settings)
+        settings = with_choices(pinned(settings))
     settings = [*inherited(verb, settings), *settings]
     settings = moved(verb, settings, multirun="--multirun" in options)
     if named_nodes(settings):

@@ -58,6 +58,12 @@ class Compressed:
         own = {name: decision for name, (decision, _) in self._own.items()}
         return {**decisions_of(self.base), **own}
 
+    @property
+    def whole(self) -> Compressed:
+        """This, around the whole of a base of which some choices are made already."""
+        base = getattr(self.base, "whole", None)
+        return self if base is None else Compressed(base, self.compression)
+
     def supernet(self) -> nn.Module:
         """The base's supernet, compressed."""
         return self.compress(self.base.supernet())
