@@ -22,7 +22,6 @@ from nas.strategies.unrolled import Losses, SgdState, unrolled_gradient
 from nas.supernet import Supernet
 
 Autocast = Callable[[], AbstractContextManager[Any]]
-GradientTransform = Callable[[], None]
 
 
 class Bilevel:
@@ -45,7 +44,6 @@ class Bilevel:
         bn_lookahead: which forwards of a second-order architecture step update the statistics of
             batch normalization: ``official`` all but the one at the stepped weights, as the
             released code does; ``none`` not one. (The only forward of a first-order step does.)
-        transforms: called after each backward of the weights, before their optimizer.
         autocast: context of every forward (bf16).
     """
 
@@ -62,7 +60,6 @@ class Bilevel:
         clip: float = 5.0,
         architecture_clip: float | None = None,
         bn_lookahead: Literal["official", "none"] = "official",
-        transforms: Sequence[GradientTransform] = (),
         autocast: Autocast = nullcontext,
     ) -> None:
         if order not in (1, 2):
@@ -81,7 +78,7 @@ class Bilevel:
         self.architecture_optimizer = architecture_optimizer
         self.order, self.warmup, self.clip = order, warmup, clip
         self.architecture_clip, self.bn_lookahead = architecture_clip, bn_lookahead
-        self.transforms, self.autocast = tuple(transforms), autocast
+        self.autocast = autocast
         self._weights = list(supernet.parameters())  # a walk over all modules: made once
 
     def phases(self, epochs: int) -> Sequence[Phase]:
@@ -125,8 +122,6 @@ class Bilevel:
         loss = self.objective.task.loss(output, train.targets)
         self.weights_optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
-        for transform in self.transforms:
-            transform()
         nn.utils.clip_grad_norm_(self._weights, self.clip)
         self.weights_optimizer.step()
         return {"loss/weights": loss.detach(), **self._metrics("weights", output, train.targets)}
@@ -141,8 +136,6 @@ class Bilevel:
             return f"{type(self).__name__} does not say that its steps can be captured"
         if self.order == 2:
             return "a second-order step lends the network other weights"
-        if self.transforms:
-            return "transforms of gradients may compute on the host"
         if not capturable(self.policy):
             return f"{type(self.policy).__name__} draws or chooses on the host"
         if self.policy.held():

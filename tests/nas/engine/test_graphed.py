@@ -409,8 +409,6 @@ class Subclass(Bilevel):
 def test_other_obstacles_and_what_is_said_of_them() -> None:
     second = search(nasbench201(), order=2)
     assert "second-order" in str(second.obstacle())
-    transformed = search(nasbench201(), transforms=[lambda: None])
-    assert "transforms" in str(transformed.obstacle())
     uniform = search(nasbench201(), policy=Uniform(nasbench201_decisions()))
     assert uniform.obstacle() == "Uniform draws or chooses on the host"
     user = search(nasbench201())
