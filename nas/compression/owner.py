@@ -20,10 +20,15 @@ class Owner(Protocol):
         ...
 
 
+def has_bits(module: nn.Module) -> bool:
+    """Whether a layer computes in quantized numbers, searched or fixed."""
+    return hasattr(module, "weight_quantizer")
+
+
 def check_alone(net: nn.Module) -> None:
     """Raise SpaceError where another compression is at work in ``net`` already."""
     for name, module in net.named_modules():
-        if isinstance(module, Owner) or hasattr(module, "weight_quantizer"):
+        if isinstance(module, Owner) or has_bits(module):
             raise SpaceError(
                 f"{name!r} is compressed already; ranks do not go together with bits or widths "
                 "yet: choose one compression"

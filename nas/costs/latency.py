@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from nas.compression.owner import Owner, has_bits
 from nas.cost_tree import CostNode, Leaf, add, tree_of
 from nas.costs.base import TreeCost
 from nas.costs.latency_table import HERE, Calibration, Row, check_table, read_latency
@@ -40,8 +41,8 @@ class Latency(TreeCost):
             of as many threads as the run has; ``any``: it is that of the target device.
 
     Raises:
-        ConfigError: for a table of another space, other settings, inputs, machine or threads, and
-            for one that tells no architecture from another.
+        ConfigError: for a compressed network, a table of another space, other settings, inputs,
+            machine or threads, and one that tells no architecture from another.
         NasError: for a file that is missing or damaged.
     """
 
@@ -59,6 +60,12 @@ class Latency(TreeCost):
         if machine not in MACHINES:
             raise ConfigError(
                 f"cost.latency_ms.machine must be one of {', '.join(MACHINES)}, got {machine!r}"
+            )
+        if any(isinstance(part, Owner) or has_bits(part) for part in net.modules()):
+            raise ConfigError(
+                "a table of latencies knows neither bits nor widths nor ranks, so that it says "
+                "nothing of a compressed network; limit budget.bitops, macs or size_kb instead, or "
+                "set compression=none"
             )
         found, known = units(net, input_shape), read_latency(table)
         check_table(known, found, input_shape, fingerprint, table)

@@ -11,12 +11,13 @@ import pytest
 import torch
 
 from nas.arch import from_genotype
+from nas.compression import Compressed, Compression
 from nas.costs import Latency, count_macs, count_parameters
 from nas.costs.latency import latency_tree
 from nas.costs.latency_table import Calibration, LatencyTable, Row, write_latency
 from nas.costs.units import Unit, fingerprint_of, units
 from nas.dataspec import DataSpec
-from nas.errors import NasError
+from nas.errors import ConfigError, NasError
 from nas.space import SearchSpace, blueprint, fingerprint, name_of, sample
 from nas.supernet import Supernet
 from nas.testing import check_cost
@@ -25,6 +26,7 @@ from search_spaces.darts import DartsSpace
 from search_spaces.macro_chain import MacroChainSpace
 from search_spaces.mobile import MobileSpace
 from search_spaces.nasbench201 import NasBench201Space
+from search_spaces.superbit import BackboneSpace
 from search_spaces.toy import ToySpace
 
 DATA = DataSpec((3, 8, 8), "classes", 5)
@@ -147,6 +149,16 @@ def test_a_table_that_does_not_fit_is_refused(
     made.change(**changed)
     with pytest.raises(NasError, match=told):
         made.cost(**given)
+
+
+@pytest.mark.parametrize(
+    "compression", [Compression(widths=(0.5, 1.0)), Compression(weight_bits=(4,), ends=None)]
+)
+def test_compressed_networks_have_no_table(made: Made, compression: Compression) -> None:
+    compressed = Compressed(BackboneSpace(DATA, "resnet20", {"channels": 4}), compression)
+    given: dict[str, Any] = {"input_shape": DATA.input_shape, "fingerprint": "", "here": HERE}
+    with pytest.raises(ConfigError, match=r"neither bits nor widths nor ranks.*set compression"):
+        Latency(blueprint(compressed), **given, table=str(made.file))
 
 
 def test_a_cut_file_is_refused(made: Made) -> None:
