@@ -147,8 +147,7 @@ class ChannelGates(nn.Identity):
         for segment, slot, source in zip(self.segments, self._slots(), self._sources, strict=True):
             if not slot.bound:
                 continue
-            weight = cast(Tensor, source.weight)
-            seen = segment.ladder.evidence(weight) if slot.deferred else None
+            seen = segment.ladder.evidence(_weight(source)) if slot.deferred else None
             parts.append(torch.ones(segment.offset - end, device=x.device))
             parts.append(segment.ladder.mask(slot(seen)).to(x.device))
             end = segment.offset + segment.ladder.size
@@ -158,6 +157,12 @@ class ChannelGates(nn.Identity):
 
     def _slots(self) -> Iterable[Slot]:
         return cast("Iterable[Slot]", self.slots)
+
+
+def _weight(layer: nn.Module) -> Tensor:
+    """Of a layer with a weight, or with factors in its place."""
+    factors = getattr(layer, "factors", None)
+    return cast(Tensor, layer.weight if factors is None else factors.dense())
 
 
 class FixedChannels(nn.Identity):

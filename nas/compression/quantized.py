@@ -102,6 +102,7 @@ class QuantizedLinear(nn.Linear):
 
 
 QuantizedLayer = QuantizedConv1d | QuantizedConv2d | QuantizedLinear
+QUANTIZED = (QuantizedConv1d, QuantizedConv2d, QuantizedLinear)
 
 
 def quantized_layer(layer: Layer, weights: nn.Module, inputs: nn.Module) -> QuantizedLayer:
@@ -118,6 +119,25 @@ def quantized_layer(layer: Layer, weights: nn.Module, inputs: nn.Module) -> Quan
     made.weight_quantizer = weights.to(layer.weight.device)
     made.input_quantizer = inputs.to(layer.weight.device)
     return made.train(layer.training)
+
+
+def taken_apart(layer: Layer) -> tuple[Layer, nn.Module, nn.Module]:
+    """A plain layer with the very parameters of ``layer``, and the quantizers of weight and input.
+
+    Both are ``nn.Identity`` where the layer is a plain one, which is itself.
+    """
+    if not isinstance(layer, QUANTIZED):
+        return layer, nn.Identity(), nn.Identity()
+    bias = layer.bias is not None
+    with torch.device("meta"):
+        if isinstance(layer, nn.Linear):
+            made: Layer = nn.Linear(layer.in_features, layer.out_features, bias)
+        else:
+            make = nn.Conv1d if isinstance(layer, nn.Conv1d) else nn.Conv2d
+            made = make(**{name: getattr(layer, name) for name in SETTINGS}, bias=bias)
+    made.register_parameter("weight", cast(nn.Parameter, layer.weight))
+    made.register_parameter("bias", cast("nn.Parameter | None", layer.bias))
+    return made.train(layer.training), layer.weight_quantizer, layer.input_quantizer
 
 
 def _like(layer: Layer) -> QuantizedLayer:

@@ -117,13 +117,20 @@ class Quantizer(nn.Module):
 
     def freeze(self) -> nn.Module:
         """One of the chosen bits, with the clipping value learnt; nothing where there are none."""
+        found = self.anew()
+        if not self.active:
+            return found
+        state = {name: value.detach().clone() for name, value in self.state_dict().items()}
+        found.load_state_dict(state)
+        return found
+
+    def anew(self) -> nn.Module:
+        """One of the chosen bits that is not calibrated yet; nothing where there are none."""
         if not self.active:
             return nn.Identity()
         bits = self.bits[0 if self.slot is None else self.slot().index]
         found = Quantizer(bits, self.fixed_grid, self.normalized)
-        state = {name: value.detach().clone() for name, value in self.state_dict().items()}
-        found.to(self.clip.device, self.clip.dtype).load_state_dict(state)
-        return found.train(self.training)
+        return found.to(self.clip.device, self.clip.dtype).train(self.training)
 
     def extra_repr(self) -> str:
         """Bits and grid."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from typing import cast
 
 from torch import nn
 
 from nas.compression.forms import form_of, sizes_of, why_not
 from nas.compression.low_rank import WORTH, worth
 from nas.compression.owner import check_alone
-from nas.compression.ranked import FULL, Convolution, RankChoice, rank_of, ranked
+from nas.compression.quantized import QUANTIZED, taken_apart
+from nas.compression.ranked import FULL, Convolution, rank_of, ranked, with_choices
 from nas.compression.widths import LAYERS
 from nas.decision import Decision
 from nas.errors import SpaceError
@@ -58,7 +60,15 @@ class LowRank:
 
         Raises SpaceError for a network that is compressed already.
         """
-        return self._replaced(net, ranked)
+        check_alone(net)
+        return self.open(net)
+
+    def open(self, net: nn.Module) -> nn.Module:
+        """The same of a network whose layers may be quantized; the ends stay as they are."""
+        for name, layer, scope in list(self._places(net)):
+            decision = Decision(f"{scope.name}/rank", (*self.ranks, FULL), "nested")
+            net.set_submodule(name, ranked(layer, self.form, decision))
+        return net
 
     def blueprint(self, net: nn.Module, input_shape: Sequence[int] | None = None) -> nn.Module:
         """The network with every rank's two layers side by side, in place: costs are theirs.
@@ -66,9 +76,16 @@ class LowRank:
         Raises SpaceError where there is no layer to decide on, one too narrow for a rank to pay, or
         the network is compressed already.
         """
+        check_alone(net)
+        self.check(net)
+        return with_choices(self.open(net))
+
+    def check(self, net: nn.Module) -> None:
+        """Raise SpaceError where there is nothing to decide on, or a layer is too narrow."""
         places = list(self._places(net))
         for name, layer, _ in places:
-            if not worth(rank_of(layer, self.form, self.ranks[-1]), layer, self.form):
+            plain = cast(Convolution, taken_apart(layer)[0])
+            if not worth(rank_of(plain, self.form, self.ranks[-1]), plain, self.form):
                 raise SpaceError(
                     f"{name!r} with {layer.in_channels} input and {layer.out_channels} output "
                     f"channels is so narrow that no rank is below {WORTH} of break-even; make the "
@@ -86,28 +103,20 @@ class LowRank:
                     "as well, or compression=none"
                 )
             )
-        return self._replaced(net, RankChoice)
 
     def settle(self, net: nn.Module, input_shape: Sequence[int] | None = None) -> nn.Module:
         """The frozen network, in which layers have their ranks already."""
         return net
 
-    def _replaced(
-        self, net: nn.Module, make: Callable[[Convolution, str, Decision], nn.Module]
-    ) -> nn.Module:
-        for name, layer, scope in list(self._places(net)):
-            decision = Decision(f"{scope.name}/rank", (*self.ranks, FULL), "nested")
-            net.set_submodule(name, make(layer, self.form, decision))
-        return net
-
     def _places(self, net: nn.Module) -> Iterator[tuple[str, Convolution, Scope]]:
         """The convolutions to decide on, with name and scope."""
-        check_alone(net)
-        found = [each for each in scopes(net) if type(each[1]) in LAYERS]
+        found = [each for each in scopes(net) if type(each[1]) in (*LAYERS, *QUANTIZED)]
         fixed = [name for name, _, scope in found if scope.owner is None]  # in every network
         ends = {*fixed[:1], *fixed[-1:]}
         for name, layer, scope in found:
-            if name not in ends and isinstance(layer, Convolution) and self._takes(layer):
+            if name in ends or not isinstance(layer, Convolution):
+                continue
+            if self._takes(cast(Convolution, taken_apart(layer)[0])):
                 yield name, layer, scope
 
     def _takes(self, layer: Convolution) -> bool:

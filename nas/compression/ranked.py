@@ -12,12 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from nas.arch import Weights
-from nas.compression.forms import form_of, sizes_of
+from nas.compression.factors import Kept, keep_channels, kept_of
+from nas.compression.forms import Factorized, Layer, form_of, sizes_of
 from nas.compression.low_rank import break_even, factors, filled, full_rank, skeleton
-from nas.compression.quantized import SETTINGS
+from nas.compression.quantized import SETTINGS, quantized_layer, taken_apart, with_quantized
+from nas.compression.quantizer import Quantizer
 from nas.decision import Candidate, Decision
 from nas.searchable import MixedOp
-from nas.supernet import Slot
+from nas.searchable.scope import unmarked
+from nas.supernet import Slot, frozen
 
 Convolution = nn.Conv1d | nn.Conv2d
 FULL = "full"  # the last candidate: the layer as it is
@@ -55,8 +58,8 @@ class RankedWeight(nn.Module):
         places = torch.arange(most, device=left.device)
         bounds = torch.tensor(self.ranks, device=left.device)
         self.register_buffer("level", torch.bucketize(places, bounds, right=True), persistent=False)
-        self._layer: Convolution  # for its settings; its own tensors are on no device
-        self.__dict__["_layer"] = copy.deepcopy(layer).to("meta")
+        self.layer: Convolution  # for its settings; its own tensors are on no device
+        self.__dict__["layer"] = copy.deepcopy(layer).to("meta")
 
     def forward(self) -> Tensor:
         """The weight (N, C, ...) under the bound architecture."""
@@ -69,7 +72,7 @@ class RankedWeight(nn.Module):
     @torch.no_grad()
     def settled(self, bias: Tensor | None) -> nn.Module:
         """Two plain convolutions of the chosen rank, or one where that is ``full``."""
-        layer = copy.deepcopy(self._layer).to_empty(device=self.left.device).to(self.left.dtype)
+        layer = copy.deepcopy(self.layer).to_empty(device=self.left.device).to(self.left.dtype)
         layer.weight.copy_(self._weight(self.left))
         if bias is not None:
             cast(Tensor, layer.bias).copy_(bias)
@@ -85,8 +88,12 @@ class RankedWeight(nn.Module):
 
     def _weight(self, left: Tensor) -> Tensor:
         matrix: Tensor = left @ self.right
-        weight = form_of(self.form).weight(matrix, sizes_of(self._layer))
-        return weight.reshape(self._layer.weight.shape)
+        weight = form_of(self.form).weight(matrix, sizes_of(self.layer))
+        return weight.reshape(self.layer.weight.shape)
+
+    def dense(self) -> Tensor:
+        """The weight with all components."""
+        return self._weight(self.left)
 
     @torch.no_grad()
     def _evidence(self) -> Tensor:
@@ -102,10 +109,12 @@ class RankedConv1d(nn.Conv1d):
     """A convolution of (N, C, L) whose rank is a decision; it holds factors and no weight."""
 
     factors: RankedWeight
+    weight_quantizer: nn.Module
+    input_quantizer: nn.Module
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C', L'), by one convolution with the product of the factors."""
-        return cast(Tensor, self._conv_forward(x, self.factors(), self.bias))
+        return _run(self, x)
 
     @property
     def owned(self) -> tuple[Decision, ...]:
@@ -114,17 +123,19 @@ class RankedConv1d(nn.Conv1d):
 
     def freeze(self) -> nn.Module:
         """Two convolutions of the chosen rank, or a dense one."""
-        return self.factors.settled(self.bias).train(self.training)
+        return _settled(self)
 
 
 class RankedConv2d(nn.Conv2d):
     """A convolution of (N, C, H, W) whose rank is a decision; it holds factors and no weight."""
 
     factors: RankedWeight
+    weight_quantizer: nn.Module
+    input_quantizer: nn.Module
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C', H', W'), by one convolution with the product of the factors."""
-        return cast(Tensor, self._conv_forward(x, self.factors(), self.bias))
+        return _run(self, x)
 
     @property
     def owned(self) -> tuple[Decision, ...]:
@@ -133,39 +144,101 @@ class RankedConv2d(nn.Conv2d):
 
     def freeze(self) -> nn.Module:
         """Two convolutions of the chosen rank, or a dense one."""
-        return self.factors.settled(self.bias).train(self.training)
+        return _settled(self)
 
 
-def ranked(layer: Convolution, form: str, ranks: Decision) -> RankedConv1d | RankedConv2d:
-    """The convolution with its rank as a decision; its bias is the same parameter."""
-    make = RankedConv1d if isinstance(layer, nn.Conv1d) else RankedConv2d
-    settings: dict[str, Any] = {name: getattr(layer, name) for name in SETTINGS}
+RankedConv = RankedConv1d | RankedConv2d
+
+
+def ranked(layer: Convolution, form: str, ranks: Decision) -> RankedConv:
+    """The convolution with its rank as a decision; bias and quantizers are the same ones.
+
+    Where there are bits as well, the supernet quantizes the product of the factors once; the
+    network quantizes each factor, and what goes from one to the other.
+    """
+    plain, weights, inputs = taken_apart(layer)
+    make = RankedConv1d if isinstance(plain, nn.Conv1d) else RankedConv2d
+    settings: dict[str, Any] = {name: getattr(plain, name) for name in SETTINGS}
     with torch.device("meta"):
-        made = make(**settings, bias=layer.bias is not None)
+        made = make(**settings, bias=plain.bias is not None)
     del made.weight
-    made.register_parameter("bias", cast("nn.Parameter | None", layer.bias))
-    made.factors = RankedWeight(layer, form, ranks)
+    made.register_parameter("bias", cast("nn.Parameter | None", plain.bias))
+    made.factors = RankedWeight(cast(Convolution, plain), form, ranks)
+    made.weight_quantizer, made.input_quantizer = weights, inputs
     return made.train(layer.training)
+
+
+def _run(layer: RankedConv, x: Tensor) -> Tensor:
+    weight = layer.weight_quantizer(layer.factors())
+    return with_quantized(
+        layer.input_quantizer,
+        x,
+        lambda q: cast(Tensor, layer._conv_forward(q, weight, layer.bias)),
+    )
+
+
+def _settled(layer: RankedConv) -> nn.Module:
+    made = layer.factors.settled(layer.bias)
+    weights, inputs = layer.weight_quantizer, layer.input_quantizer
+    if isinstance(made, Factorized):
+        # What a factor holds, and what goes between the two, has other values than the supernet
+        # knew; only what the first one reads is the same.
+        made.first = in_bits(made.first, _of_choice(weights), frozen(inputs))
+        made.second = in_bits(made.second, _of_choice(weights), _of_choice(inputs))
+    else:
+        made = in_bits(cast(Convolution, made), frozen(weights), frozen(inputs))
+    return made.train(layer.training)
+
+
+def in_bits(layer: Layer, weights: nn.Module, inputs: nn.Module) -> Layer:
+    """The layer in quantized numbers; itself where both are ``nn.Identity``."""
+    plain = isinstance(weights, nn.Identity) and isinstance(inputs, nn.Identity)
+    return layer if plain else quantized_layer(layer, weights, inputs)
+
+
+def _of_choice(quantizer: nn.Module) -> nn.Module:
+    """A quantizer of the chosen bits that the first batch of a training calibrates."""
+    return quantizer.anew() if isinstance(quantizer, Quantizer) else quantizer
 
 
 class RankChoice(MixedOp):
     """What a convolution with a decision on its rank freezes to, side by side: for counting costs.
 
+    Layers in it share the decisions on bits, and note which channels are kept.
+
     Args:
-        layer: a plain convolution in one group.
-        form: channel, spatial or decouple.
-        ranks: shares of the break-even rank and then ``full``.
+        layer: a convolution whose rank is a decision.
     """
 
-    def __init__(self, layer: Convolution, form: str, ranks: Decision) -> None:
+    def __init__(self, layer: RankedConv) -> None:
+        form, plain, kept = layer.factors.form, layer.factors.layer, kept_of(layer)
+        weights, inputs = layer.weight_quantizer, layer.input_quantizer
+
         def make(candidate: Candidate) -> nn.Module:
             if candidate == FULL:
-                return layer
-            return skeleton(layer, form, rank_of(layer, form, float(candidate)))
+                whole = in_bits(copy.deepcopy(plain), weights, inputs)
+                keep_channels(whole, kept)
+                return whole
+            made = skeleton(plain, form, rank_of(plain, form, float(candidate)))
+            made.first = in_bits(made.first, copy.deepcopy(weights), copy.deepcopy(inputs))
+            made.second = in_bits(made.second, copy.deepcopy(weights), copy.deepcopy(inputs))
+            keep_channels(made.first, Kept(inputs=kept.inputs))
+            keep_channels(made.second, Kept(outputs=kept.outputs))
+            return made
 
-        super().__init__(ranks, make)
+        super().__init__(layer.factors.slot.decision, make)
+        for part in self.ops.values():  # whatever the rank is, bits have one decision
+            unmarked(part)
 
     @property
     def owned(self) -> tuple[Decision, ...]:
         """That over ranks."""
         return (self.slot.decision,)
+
+
+def with_choices(net: nn.Module) -> nn.Module:
+    """The network with every rank's layers side by side, in place: the form that has costs."""
+    for name, part in list(net.named_modules()):
+        if isinstance(part, RankedConv):
+            net.set_submodule(name, RankChoice(part))
+    return net

@@ -12,6 +12,8 @@ from nas.compression.grid import check_bits, grid_of
 from nas.compression.owner import check_alone
 from nas.compression.quantized import Layer, quantized_layer
 from nas.compression.quantizer import Quantizer
+from nas.compression.rank_rules import LowRank
+from nas.compression.ranked import with_choices
 from nas.compression.widths import LAYERS, Widths, cut, has_layers
 from nas.decision import Decision
 from nas.errors import SpaceError
@@ -43,6 +45,10 @@ class Compression:
             of a group always stay. For networks of one width, in place of ``widths``.
         residual: whether groups that a sum runs through are decided on as well.
         round_to: numbers of channels are rounded up to a multiple of it.
+        ranks: shares of the break-even rank of a convolution (`LowRank`); None decides on none.
+        form: of the two layers in a convolution's place: channel or spatial, beside bits alone also
+            decouple.
+        pointwise: whether 1x1 convolutions have ranks as well.
         skip: names of layers that stay in fp32, with ``*`` for any part of a name.
 
     Raises:
@@ -61,19 +67,29 @@ class Compression:
         filters: int | None = None,
         residual: bool = False,
         round_to: int = 1,
+        ranks: Sequence[float] | None = None,
+        form: str = "channel",
+        pointwise: bool = False,
         skip: Sequence[str] = (),
     ) -> None:
         self.skip = tuple(skip)
+        self.low_rank = _low_rank(ranks, form, pointwise)
         self.weight_bits = _bits(weight_bits, "compression.weight_bits")
         self.activation_bits = _bits(activation_bits, "compression.activation_bits")
         self.ends = None if ends is None else check_bits((ends,), "compression.ends")[0]
         self.grid, self.normalized = grid_of(grid), normalized
         self.widths = _widths(widths, filters, residual, round_to)
-        if not self.weight_bits and not self.activation_bits and self.widths is None:
+        decides = self.weight_bits or self.activation_bits or self.widths or self.low_rank
+        if not decides:
             raise SpaceError(
                 "this compression decides on nothing; set compression.weight_bits, "
-                "compression.activation_bits, compression.widths or compression.filters, or "
-                "compression=none"
+                "compression.activation_bits, compression.widths, compression.filters or "
+                "compression.ranks, or compression=none"
+            )
+        if self.low_rank and self.widths and form == "decouple":
+            raise SpaceError(
+                "compression.form=decouple has as many groups as outputs, which cannot be cut; use "
+                "form=channel or spatial beside widths"
             )
 
     def apply(self, net: nn.Module, input_shape: Sequence[int] | None = None) -> nn.Module:
@@ -95,9 +111,20 @@ class Compression:
             )
         if self.weight_bits or self.activation_bits:
             net = self._quantized(net)
+        if self.low_rank is not None:
+            net = self.low_rank.open(net)
         if self.widths is not None:
             self.widths.open(net, input_shape)
         return net
+
+    def blueprint(self, net: nn.Module, input_shape: Sequence[int] | None = None) -> nn.Module:
+        """The network with every rank's layers side by side, in place: costs are theirs.
+
+        Raises SpaceError as ``apply``, and for layers too narrow for a rank to pay.
+        """
+        if self.low_rank is not None:
+            self.low_rank.check(net)
+        return with_choices(self.apply(net, input_shape))
 
     def settle(self, net: nn.Module, input_shape: Sequence[int] | None = None) -> nn.Module:
         """A frozen network with the channels really gone that were not chosen."""
@@ -158,6 +185,17 @@ def _decision(scope: Scope, what: str, bits: Sequence[int]) -> Decision | int | 
 
 def _bits(bits: Sequence[int] | None, what: str) -> tuple[int, ...]:
     return () if bits is None else check_bits(bits, what)
+
+
+def _low_rank(ranks: Sequence[float] | None, form: str, pointwise: bool) -> LowRank | None:
+    if ranks is not None:
+        return LowRank(ranks, form, pointwise)
+    if form != "channel" or pointwise:
+        raise SpaceError(
+            "compression.form and compression.pointwise belong to compression.ranks; set these, or "
+            "leave them out"
+        )
+    return None
 
 
 def _widths(

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from nas.compression.channels import ChannelGroup, Member, channel_groups
 from nas.compression.factors import Kept, forget_kept, keep_channels
+from nas.compression.forms import Factorized
 from nas.compression.gates import FILTERS, WIDTH, ChannelGates, FixedChannels, Ladder, Segment
 from nas.compression.layers import Norm, is_depthwise
 from nas.compression.slicing import sliced
@@ -232,6 +233,7 @@ def _without_masks(part: nn.Module) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     for name, module in list(part.named_modules()):
         if isinstance(module, nn.Sequential) and isinstance(module[-1], FixedChannels):
-            found[name] = module[-1].kept
+            last = ".second" if isinstance(module[0], Factorized) else ""
+            found[f"{name}{last}"] = module[-1].kept
             part.set_submodule(name, module[0])
     return found

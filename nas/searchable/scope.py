@@ -43,6 +43,11 @@ def candidate(module: ModuleT, decision: str, chosen: Candidate) -> ModuleT:
     return module
 
 
+def unmarked(module: nn.Module) -> None:
+    """Take the module's own mark away: it belongs to what is around it."""
+    vars(module).pop(_ATTRIBUTE, None)
+
+
 def scopes(net: nn.Module) -> Iterator[tuple[str, nn.Module, Scope]]:
     """Every module of ``net`` with its name and scope, in order; the auxiliary head is left out.
 

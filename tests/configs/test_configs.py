@@ -121,7 +121,7 @@ def test_every_choice_builds_and_steps(choice: str, digits: ArrayData) -> None:
         small = ["space.channels=4", "data.test=540"]
     elif not choice.startswith("space="):  # these may be made for four nodes
         small.append("space.nodes=1")
-    if choice in ("compression=prune", "compression=joint"):
+    if choice in ("compression=prune", "compression=joint", "compression=whole"):
         small += ["space.channels=8"]  # a quarter of them is operated on
     if choice == "compression=low_rank":  # the cells of DARTS have dense convolutions of 1x1 alone
         small.append("compression.pointwise=true")

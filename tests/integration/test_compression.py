@@ -51,6 +51,11 @@ SLOW = {
         *("space=superbit", "space.backbone=mobilenet_v2", "~space.settings"),
         *("strategy=spos", "compression=prune", "budget.macs=1e6"),
     ],
+    "whole": [
+        *("space=superbit", "space.settings.channels=12", "strategy=darts", "compression=whole"),
+        *("budget.bitops=3e7", "budget.size_kb=20"),
+    ],
+    "darts, whole": ["strategy=darts", "compression=whole", "space.channels=8"],
     "drawn widths": [*ALONE, "strategy=darts", "compression=joint", BINARY, "budget.size_kb=20"],
     "darts, drawn gates": ["strategy=pc_darts", "compression=superbit", BINARY, "space.channels=8"],
     "mobile": ["space=mobile", "strategy=spos", "compression=joint", "space.last_channels=16"],
