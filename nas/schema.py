@@ -71,6 +71,7 @@ class Strategy:
     derivation: dict[str, Any] | None = None
     log_costs: dict[str, float] = field(default_factory=dict)
     curriculum: dict[str, Any] | None = None
+    rotation: dict[str, Any] | None = None
 
 
 @dataclass

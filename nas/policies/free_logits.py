@@ -65,19 +65,26 @@ class FreeLogits(nn.Module):
 
     def forward(self) -> Sample:
         """Weights of every decision, (groups, n) each."""
+        return self.relaxed(dict(self.stacks.items()))
+
+    def probabilities(self) -> Arch:
+        """Softmax of the logits over allowed candidates, (groups, n) each, outside the graph."""
+        return self.distribution(dict(self.stacks.items()))
+
+    def relaxed(self, stacks: Mapping[str, Tensor]) -> Sample:
+        """What ``forward`` hands out if these were the logits: (rows, n) by stack."""
         values: dict[str, Tensor] = {}
         live = {}
-        for key, logits in self.stacks.items():
+        for key, logits in stacks.items():
             values[key], live[key] = self.relaxation(
                 logits, self._masks[key], self._layout.picks[key], self._generator
             )
         return plain_sample(self._layout.split(values, live))
 
-    def probabilities(self) -> Arch:
-        """Softmax of the logits over allowed candidates, (groups, n) each, outside the graph."""
+    def distribution(self, stacks: Mapping[str, Tensor]) -> Arch:
+        """What ``probabilities`` gives if these were the logits: (rows, n) by stack."""
         values = {
-            key: probabilities(logits.detach(), self._masks[key])
-            for key, logits in self.stacks.items()
+            key: probabilities(logits.detach(), self._masks[key]) for key, logits in stacks.items()
         }
         live = {key: allowed(mask) for key, mask in self._masks.items()}
         return self._layout.split(values, live)

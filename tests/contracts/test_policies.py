@@ -9,7 +9,7 @@ import pytest
 from torch import nn
 
 from nas.decision import Decision
-from nas.policies import Controller, Fixed, FreeLogits, Policy, Uniform
+from nas.policies import ConditionalLogits, Controller, Fixed, FreeLogits, Policy, Uniform
 from nas.relaxations import Gumbel, Relaxation, SinglePath, Softmax, UniformPath
 from nas.supernet import Supernet
 from nas.testing import check_policy, check_relaxation, toys
@@ -75,9 +75,21 @@ def controller(decisions: Mapping[str, Decision], seed: int) -> Policy:
     return Controller(decisions, seed=seed)
 
 
+def told(condition: float, relaxation: Callable[[], Relaxation]) -> Callable[..., Policy]:
+    """Conditional logits that are told a condition."""
+
+    def make(decisions: Mapping[str, Decision], seed: int) -> Policy:
+        policy = ConditionalLogits(decisions, relaxation(), seed=seed)
+        policy.condition = condition
+        return policy
+
+    return make
+
+
 POLICIES = {name: free(make) for name, make in RELAXATIONS.items()}
 POLICIES |= {"uniform path": free(UniformPath), "uniform": Uniform, "fixed": fixed}
 POLICIES |= {"controller": controller}
+POLICIES |= {f"conditional, {name}": told(0.3, make) for name, make in RELAXATIONS.items()}
 
 
 @pytest.mark.parametrize("make", POLICIES.values(), ids=POLICIES.keys())
