@@ -197,7 +197,7 @@ class Parts:
     @cached_property
     def objective(self) -> Objective:
         """Task loss, one constraint per limit of the budget, and the strategy's pulls on costs."""
-        return objective_of(self)
+        return objective_of(self, self.limits)
 
     @property
     def searches(self) -> bool:

@@ -72,6 +72,7 @@ class Strategy:
     log_costs: dict[str, float] = field(default_factory=dict)
     curriculum: dict[str, Any] | None = None
     gates: dict[str, Any] | None = None
+    rotation: dict[str, Any] | None = None
 
 
 @dataclass

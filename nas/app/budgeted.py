@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
+from dataclasses import replace
 from statistics import median
 from typing import Any
 
@@ -10,11 +12,13 @@ import torch
 
 from nas.analysis.summary import plain
 from nas.app.limits import limits as limits_of
-from nas.budget import Limits, Within, cheapest, within
+from nas.app.objective import limits_at
+from nas.budget import Limits, Within, cheapest, filled, within
 from nas.build import Parts
 from nas.engine.rng import derive_seed
 from nas.errors import ConfigError
-from nas.space import discretize, sample
+from nas.policies import conditional
+from nas.space import decisions_of, discretize, sample
 
 DRAWN = 200  # networks that tell how tight a budget is
 
@@ -67,6 +71,21 @@ def derived(parts: Parts) -> Within:
         choices = discretize(parts.space, arch)
         return Within(choices, 0.0, choices, 0.0)
     return within(parts.space, arch, parts.costs, parts.limits)
+
+
+def derived_at(parts: Parts, cost: str, target: float) -> Within:
+    """The genotype of a policy told this target, under the budget and this share of the cost.
+
+    Where these leave room, ladders are raised. Raises ConfigError for a policy without condition.
+    """
+    policy = copy.deepcopy(parts.policy)
+    conditional(policy).condition = target
+    arch, limits = policy.probabilities(), limits_at(parts, cost, target)
+    found = within(parts.space, arch, parts.costs, limits)
+    if found.excess > 0:
+        return found
+    full = filled(decisions_of(parts.space), arch, found.choices, limits)
+    return replace(found, choices=full, excess=limits.excess(full))
 
 
 def record(parts: Parts, found: Within) -> dict[str, Any]:

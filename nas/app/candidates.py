@@ -83,6 +83,20 @@ class RunCandidates:
         self._check_policy()
         return budgeted.derived(self._parts).choices
 
+    def preferred_at(self, cost: str, target: float) -> dict[str, Choice]:
+        """What is derived from a policy told the target, within that share of a cost.
+
+        Raises ConfigError where the policy has no condition, and where nothing within is found.
+        """
+        self._check_policy()
+        found = budgeted.derived_at(self._parts, cost, target)
+        if found.excess > 0:
+            raise ConfigError(
+                f"no architecture within a target of {target:g} of {cost} was found, the nearest "
+                f"one misses a limit by {found.excess:.1%}; raise the target or the budget"
+            )
+        return found.choices
+
     def drawn(self) -> Iterator[dict[str, Choice]]:
         """Genotypes drawn from a copy of the policy, the same ones every time."""
         self._check_policy()

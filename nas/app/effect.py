@@ -38,7 +38,7 @@ SEARCH_ONLY = (
 """What a retraining never reads."""
 SUPERNET_PARTS = (
     *("partial_channels", "edge_weights", "policy", "relaxation"),
-    *("schedules", "transforms", "curriculum", "gates"),
+    *("schedules", "transforms", "curriculum", "gates", "rotation"),
 )
 """Parts of a strategy that are read where a supernet is trained, and nowhere else."""
 NO_SUPERNET = "this strategy trains no supernet; leave it out, or choose another such as "
@@ -77,7 +77,7 @@ RULES = (
     ),
     Idle(
         ("budget.weight", "budget.rate"),
-        lambda cfg, verb: not limits(cfg),
+        lambda cfg, verb: not limits(cfg) and not cfg.strategy.get("rotation"),
         "the budget has no limit; set one such as budget.params=2e5, or leave it out",
     ),
     Idle(

@@ -1,24 +1,26 @@
-"""What a search minimizes, from its settings."""
+"""What a search minimizes, and within which limits, from its settings."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from nas.arch import Arch
+from nas.budget import Limits
 from nas.errors import ConfigError, nearest
 from nas.objectives import Constraint, LogCost, Multiplier, Objective, Penalty
-from nas.space import discretize
+from nas.space import decisions_of, discretize, only_active
+from nas.strategies.targets import ROUNDING, at_end, known_cost
 
 if TYPE_CHECKING:
     from nas.build import Parts
 
 
-def objective_of(parts: Parts) -> Objective:
-    """Task loss, one constraint per limit of the budget, and the strategy's pulls on costs.
+def objective_of(parts: Parts, limits: Limits | None) -> Objective:
+    """Task loss, one constraint per limit, and the strategy's pulls on costs.
 
     Raises ConfigError for a pull on a cost that is not configured.
     """
-    maxima = {} if parts.limits is None else parts.limits.maxima
+    maxima = {} if limits is None else limits.maxima
     weight = parts.cfg.budget.get("weight")
     constraints: list[Constraint] = [
         Multiplier(parts.costs[name], limit, float(parts.cfg.budget.rate))
@@ -40,3 +42,13 @@ def objective_of(parts: Parts) -> Objective:
         return {parts.costs[name].name: found[name] for name in maxima}
 
     return Objective(parts.task, constraints, derived)
+
+
+def limits_at(parts: Parts, cost: str, target: float) -> Limits:
+    """The budget, and a maximum on a cost: this share of what the whole network costs.
+
+    Raises ConfigError for a cost that is not configured.
+    """
+    whole = parts.cost_of(only_active(parts.space, at_end(decisions_of(parts.space))))
+    most = whole[known_cost(cost, whole)] * (target + ROUNDING)
+    return (parts.limits or Limits({}, parts.cost_of)).tightened(cost, most)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from nas.app.objective import limits_at, objective_of
 from nas.engine.rng import derive_seed
 from nas.gradients import Transformed, WeightTransform
 from nas.instantiate import asked, conforming, factory, target_of
@@ -14,7 +15,15 @@ if TYPE_CHECKING:
 
 
 def wrapped(parts: Parts, update: Update) -> Update:
-    """The update inside the strategy's curriculum and transforms, where it has any."""
+    """The update inside the strategy's rotation, curriculum and transforms, where it has any."""
+    node = parts.cfg.strategy.get("rotation")
+    if node is not None:
+        made = factory(node, parts.cfg.plugins)(
+            update=update,
+            policy=parts.policy,
+            objective_at=lambda cost, target: objective_of(parts, limits_at(parts, cost, target)),
+        )
+        update = cast(Update, conforming(made, Update, target_of(node)))
     node = parts.cfg.strategy.get("curriculum")
     if node is not None:
         seed = derive_seed(parts.cfg.seed, "curriculum")

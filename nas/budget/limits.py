@@ -32,6 +32,11 @@ class Limits:
         costs = self.cost_of(choices)
         return all(costs[name] <= most for name, most in self.maxima.items())
 
+    def tightened(self, name: str, most: float) -> Limits:
+        """These limits and one more; where there is one on this cost already, the lower holds."""
+        most = min(most, self.maxima.get(name, most))
+        return Limits({**self.maxima, name: most}, self.cost_of)
+
     @property
     def text(self) -> str:
         """The budget as typed, ``budget.macs=50000``."""

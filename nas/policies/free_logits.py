@@ -23,8 +23,8 @@ class FreeLogits(nn.Module):
         decisions: what to own; a hard decision is refused if the relaxation is soft.
         relaxation: turns logits into weights.
         init_std: logits start as ``init_std * randn`` (1e-3 in DARTS, arXiv 1806.09055).
-        rate: learning rate in place of that of ``optim.architecture``; None takes that one.
         seed: of the initial logits and of the policy's own CPU generator.
+        rate: learning rate in place of that of ``optim.architecture``; None takes that one.
 
     Raises:
         ConfigError: for no decision, one that does not suit the relaxation, or a rate not above 0.
@@ -35,8 +35,8 @@ class FreeLogits(nn.Module):
         decisions: Mapping[str, Decision],
         relaxation: Relaxation,
         init_std: float = 1e-3,
-        rate: float | None = None,
         seed: int = 0,
+        rate: float | None = None,
     ) -> None:
         super().__init__()
         hard = [name for name, decision in decisions.items() if not decision.soft]
@@ -73,19 +73,26 @@ class FreeLogits(nn.Module):
 
     def forward(self) -> Sample:
         """Weights of every decision, (groups, n) each."""
+        return self.relaxed(dict(self.stacks.items()))
+
+    def probabilities(self) -> Arch:
+        """Softmax of the logits over allowed candidates, (groups, n) each, outside the graph."""
+        return self.distribution(dict(self.stacks.items()))
+
+    def relaxed(self, stacks: Mapping[str, Tensor]) -> Sample:
+        """What ``forward`` hands out if these were the logits: (rows, n) by stack."""
         values: dict[str, Tensor] = {}
         live = {}
-        for key, logits in self.stacks.items():
+        for key, logits in stacks.items():
             values[key], live[key] = self.relaxation(
                 logits, self._masks[key], self._layout.picks[key], self._generator
             )
         return plain_sample(self._layout.split(values, live))
 
-    def probabilities(self) -> Arch:
-        """Softmax of the logits over allowed candidates, (groups, n) each, outside the graph."""
+    def distribution(self, stacks: Mapping[str, Tensor]) -> Arch:
+        """What ``probabilities`` gives if these were the logits: (rows, n) by stack."""
         values = {
-            key: probabilities(logits.detach(), self._masks[key])
-            for key, logits in self.stacks.items()
+            key: probabilities(logits.detach(), self._masks[key]) for key, logits in stacks.items()
         }
         live = {key: allowed(mask) for key, mask in self._masks.items()}
         return self._layout.split(values, live)

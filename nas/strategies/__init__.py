@@ -2,6 +2,7 @@
 
 from nas.strategies.base import Capturable, Phase, Update
 from nas.strategies.bilevel import Bilevel
+from nas.strategies.conditional_gates import ConditionalGates
 from nas.strategies.conditional_pruning import ConditionalPruning
 from nas.strategies.curriculum import Curriculum
 from nas.strategies.derivation import (
@@ -16,6 +17,7 @@ from nas.strategies.joint import Joint
 from nas.strategies.path_search import PathSearch
 from nas.strategies.policy_search import PolicySearch
 from nas.strategies.reinforce import Reinforce
+from nas.strategies.rotation import Rotation
 from nas.strategies.single_path import SinglePath
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "Candidates",
     "Capturable",
     "ChecksRun",
+    "ConditionalGates",
     "ConditionalPruning",
     "Curriculum",
     "Derivation",
@@ -33,6 +36,7 @@ __all__ = [
     "Phase",
     "PolicySearch",
     "Reinforce",
+    "Rotation",
     "ScoresPaths",
     "SinglePath",
     "Update",

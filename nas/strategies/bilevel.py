@@ -39,6 +39,8 @@ class Bilevel:
         architecture_optimizer: over ``policy.parameters()``.
         order: 1 takes the gradient at the current weights, 2 through one unrolled step.
         warmup: share of the epochs in which only the weights move (15 of 50 in PC-DARTS).
+        pretrain: share of the epochs before that in which only the weights move, those of the whole
+            network: its nested decisions are in full.
         clip: maximal norm of the weights' gradient.
         architecture_clip: maximal norm of the architecture's gradient, or None.
         bn_lookahead: which forwards of a second-order architecture step update the statistics of
@@ -57,6 +59,7 @@ class Bilevel:
         *,
         order: int = 1,
         warmup: float = 0.0,
+        pretrain: float = 0.0,
         clip: float = 5.0,
         architecture_clip: float | None = None,
         bn_lookahead: Literal["official", "none"] = "official",
@@ -64,8 +67,22 @@ class Bilevel:
     ) -> None:
         if order not in (1, 2):
             raise ConfigError(f"strategy.update.order must be 1 or 2, got {order}")
-        if not 0.0 <= warmup < 1.0:
-            raise ConfigError(f"strategy.update.warmup is a share from 0 to below 1, got {warmup}")
+        for name, share in (("warmup", warmup), ("pretrain", pretrain)):
+            if not 0.0 <= share < 1.0:
+                raise ConfigError(
+                    f"strategy.update.{name} is a share from 0 to below 1, got {share}"
+                )
+        if warmup + pretrain >= 1.0:
+            raise ConfigError(
+                f"strategy.update.pretrain={pretrain:g} and warmup={warmup:g} leave the policy no "
+                "epoch; lower one of them"
+            )
+        self._nested = {n for n, d in policy.decisions.items() if d.kind == "nested"}
+        if pretrain and not self._nested:
+            raise ConfigError(
+                f"strategy.update.pretrain={pretrain:g} trains the network before its compression, "
+                "and no decision here is one of compression; leave it out, or set compression=prune"
+            )
         if bn_lookahead not in ("official", "none"):
             raise ConfigError(f"bn_lookahead must be 'official' or 'none', got {bn_lookahead!r}")
         if order == 2 and not _plain_sgd(weights_optimizer):
@@ -76,17 +93,19 @@ class Bilevel:
         self.supernet, self.policy, self.objective = supernet, policy, objective
         self.weights_optimizer = weights_optimizer
         self.architecture_optimizer = architecture_optimizer
-        self.order, self.warmup, self.clip = order, warmup, clip
+        self.order, self.warmup, self.pretrain, self.clip = order, warmup, pretrain, clip
         self.architecture_clip, self.bn_lookahead = architecture_clip, bn_lookahead
         self.autocast = autocast
         self._weights = list(supernet.parameters())  # a walk over all modules: made once
 
     def phases(self, epochs: int) -> Sequence[Phase]:
-        """A warm-up of the weights, if any, then the alternating search."""
-        frozen = round(self.warmup * epochs)
+        """The whole network and a warm-up of the weights, if any, then the alternating search."""
+        before, frozen = round(self.pretrain * epochs), round(self.warmup * epochs)
+        pretrain = Phase("pretrain", before, ("weights",), self.pretrain_step)
         warmup = Phase("warmup", frozen, ("weights",), self.weights_step)
-        search = Phase("search", epochs - frozen, ("weights", "architecture"), self.step)
-        return [phase for phase in (warmup, search) if phase.epochs > 0]
+        rest = epochs - before - frozen
+        search = Phase("search", rest, ("weights", "architecture"), self.step)
+        return [phase for phase in (pretrain, warmup, search) if phase.epochs > 0]
 
     def step(self, train: Batch, held_out: Batch) -> Mapping[str, Tensor]:
         """An architecture step on ``held_out``, then a weight step on ``train``."""
@@ -118,6 +137,15 @@ class Bilevel:
         """Move the weights only; returns ``loss/weights`` and the task's metrics."""
         with torch.no_grad():
             arch = self.policy().detach().arch
+        return self._descend(train, arch)
+
+    def pretrain_step(self, train: Batch) -> Mapping[str, Tensor]:
+        """As ``weights_step``, with nested decisions in full."""
+        with torch.no_grad():
+            arch = self.policy().detach().arch
+        return self._descend(train, {n: w for n, w in arch.items() if n not in self._nested})
+
+    def _descend(self, train: Batch, arch: Arch) -> Mapping[str, Tensor]:
         output = self._forward(train.inputs, arch)
         loss = self.objective.task.loss(output, train.targets)
         self.weights_optimizer.zero_grad(set_to_none=True)

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from nas.compression.gates import WIDTH
 from nas.decision import Choice, Decision
-from nas.errors import ConfigError, nearest
+from nas.errors import ConfigError
 from nas.strategies.derivation import Candidates, Derived, check_scoring, unaffordable
-from nas.strategies.target_search import Best, Learning, TargetSearch
+from nas.strategies.target_search import Learning, TargetSearch
+from nas.strategies.targets import Served, Targets
 from nas.strategies.width_episodes import Places, WidthEpisodes
 
 
@@ -64,13 +65,12 @@ class ConditionalPruning:
         calibration: int = 8,
     ) -> None:
         check_scoring(queries, batches, calibration)
-        self.targets = _targets(targets)
-        if queries < len(self.targets):
+        self.targets, self.queries = Targets(targets, cost), queries
+        if queries < len(self.targets.shares):
             raise ConfigError(
-                f"strategy.derivation.queries={queries} leaves some of {len(self.targets)} targets "
-                "without an episode; set it higher, or give fewer targets"
+                f"strategy.derivation.queries={queries} leaves some of {len(self.targets.shares)} "
+                "targets without an episode; set it higher, or give fewer targets"
             )
-        self.cost, self.queries = cost, queries
         self.batches, self.calibration = batches, calibration
         self.learning = Learning(
             queries,
@@ -98,55 +98,36 @@ class ConditionalPruning:
 
     def check_run(self, candidates: Candidates) -> None:
         """Raise ConfigError for an unknown cost, and a target below the smallest network."""
-        self._episodes(candidates).check(self.targets)
+        self._episodes(candidates).check(self.targets.shares)
 
     def __call__(self, candidates: Candidates) -> Derived:
         """The best widths for the first target, and beside them those of every target."""
         episodes = self._episodes(candidates)
-        episodes.check(self.targets)
+        episodes.check(self.targets.shares)
         if not episodes.allowed([0] * len(episodes.ladders)):
             raise ConfigError(unaffordable(candidates, 1))
         measure = candidates.scores(self.queries, self.batches, self.calibration)
-        search = TargetSearch(episodes, self.targets, self.learning, candidates.seed)
+        search = TargetSearch(episodes, self.targets.shares, self.learning, candidates.seed)
         best = search(lambda places: measure(_choices(candidates, places)))
-        named = {_file(t): _choices(candidates, found.places) for t, found in best.items()}
-        return Derived(
-            named[_file(self.targets[0])],
-            self._told(candidates, best),
-            {
-                "method": "conditional pruning",
-                "queries": self.queries,
-                "cost": self.cost,
-                "targets": [
-                    {
-                        "target": target,
-                        "score": found.score,
-                        "kept": found.kept,
-                        "genotype": f"genotypes/{_file(target)}.json",
-                    }
-                    for target, found in best.items()
-                ],
-            },
-            named,
+        return self.targets.derived(
+            candidates,
+            {t: Served(_choices(candidates, b.places), b.score, b.kept) for t, b in best.items()},
+            "CACP: best",
+            f"{self.queries} episodes on held-out data",
+            {"method": "conditional pruning", "queries": self.queries},
         )
 
     def _episodes(self, candidates: Candidates) -> WidthEpisodes:
         decisions = candidates.decisions
         ladders = [[float(share) for share in d.candidates] for d in decisions.values()]
         whole = [len(ladder) - 1 for ladder in ladders]
-        full = candidates.costs(_choices(candidates, whole))
-        if self.cost not in full:
-            raise ConfigError(
-                f"strategy.derivation.cost={self.cost}: no cost has that name; costs are "
-                f"{', '.join(full)}{nearest(self.cost, full)}"
-            )
+        full, cost = self.targets.whole(candidates), self.targets.cost
         known: dict[tuple[int, ...], float] = {}  # beginnings of episodes come again and again
 
         def share(places: Places) -> float:
             key = tuple(places)
             if key not in known:
-                costs = candidates.costs(_choices(candidates, places))
-                known[key] = costs[self.cost] / full[self.cost]
+                known[key] = candidates.costs(_choices(candidates, places))[cost] / full
             return known[key]
 
         return WidthEpisodes(
@@ -156,24 +137,10 @@ class ConditionalPruning:
             lambda places: candidates.affordable(_choices(candidates, places)),
         )
 
-    def _told(self, candidates: Candidates, best: Mapping[float, Best]) -> str:
-        found = ", ".join(f"{t:g}: {each.score:.4g} at {each.kept:.3f}" for t, each in best.items())
-        sentence = (
-            f"CACP: best {candidates.metric} by target share of {self.cost} ({found}), "
-            f"{self.queries} episodes on held-out data, supernet's weights; this is target "
-            f"{self.targets[0]:g}, all are in genotypes/target_*.json"
-        )
-        limits = candidates.limits()
-        return f"{sentence}; all keep to {limits}" if limits else sentence
-
 
 def _choices(candidates: Candidates, places: Places) -> dict[str, Choice]:
     rows = zip(candidates.decisions.items(), places, strict=True)
     return candidates.complete({name: d.choice([[place]]) for (name, d), place in rows})
-
-
-def _file(target: float) -> str:
-    return f"target_{target:g}"
 
 
 def _fixed(candidates: Candidates, share: Callable[[Places], float], whole: Places) -> Tensor:
@@ -200,13 +167,3 @@ def _fixed(candidates: Candidates, share: Callable[[Places], float], whole: Plac
             ]
         )
     return torch.tensor(rows, dtype=torch.float32)
-
-
-def _targets(targets: Sequence[float]) -> tuple[float, ...]:
-    found = tuple(float(target) for target in targets)
-    if not found or len(set(found)) < len(found) or not all(0 < target <= 1 for target in found):
-        raise ConfigError(
-            "strategy.derivation.targets are different shares of the cost above 0 and up to 1, "
-            f"such as [0.3,0.5,0.7], got {list(found)}"
-        )
-    return found

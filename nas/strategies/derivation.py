@@ -55,6 +55,15 @@ class Candidates(Protocol):
         """The genotype that the policy itself would derive, within the budget if one is found."""
         ...
 
+    def preferred_at(self, cost: str, target: float) -> dict[str, Choice]:
+        """The genotype that a policy told the target would derive, within it and the budget.
+
+        Args:
+            cost: of which the target is a share.
+            target: share of what the whole network costs.
+        """
+        ...
+
     def drawn(self) -> Iterator[dict[str, Choice]]:
         """Genotypes drawn from the policy, without end; the policy is left as it is."""
         ...

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from nas.agents import Ddpg, PerCondition, Replay, Transitions
 from nas.errors import ConfigError
-from nas.strategies.width_episodes import ROUNDING, Act, Episode, Places, WidthEpisodes
+from nas.strategies.targets import ROUNDING
+from nas.strategies.width_episodes import Act, Episode, Places, WidthEpisodes
 
 Score = Callable[[Places], float]
 

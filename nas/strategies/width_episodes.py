@@ -8,14 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nas.errors import ConfigError
+from nas.strategies.targets import ROUNDING, check_reachable
 
 Places = Sequence[int]
 """Of every decision the place of a candidate on its ladder."""
 Act = Callable[[Tensor], float]
 """From a state (features,) to the share of channels to remove, in [0, 1]."""
 RUNNING = 4  # features that are known at run time alone
-ROUNDING = 1e-9  # of shares of the cost
 
 
 @dataclass(frozen=True)
@@ -76,13 +75,7 @@ class WidthEpisodes:
 
     def check(self, targets: Sequence[float]) -> None:
         """Raise ConfigError for a target that the smallest network is above."""
-        for target in targets:
-            if self.least > target + ROUNDING:
-                raise ConfigError(
-                    f"a target of {target:g} cannot be met: the smallest network of this space "
-                    f"keeps {self.least:.3g} of the cost; raise the target, or let channels become "
-                    "fewer (compression.widths, compression.residual=true)"
-                )
+        check_reachable(targets, self.least)
 
     def run(self, target: float, act: Act) -> Episode:
         """One episode under a target that `check` let pass.

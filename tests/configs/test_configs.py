@@ -17,7 +17,7 @@ from nas.cli.paths import config_dir
 from nas.data import ArrayData
 from nas.errors import ConfigError
 from nas.instantiate import loaded, target_of
-from nas.strategies import Curriculum
+from nas.strategies import Curriculum, Rotation
 
 GROUPS = (
     "budget",
@@ -34,7 +34,7 @@ GROUPS = (
     "task",
     "trainer",
 )
-WIDTHS = "strategy=cacp"  # on widths alone
+TARGETS = ("cacp", "conditional_gates")  # strategies that decide on widths and the like alone
 GATES = ("space=superbit", "strategy=abs", "experiment=abs_superbit_cifar10")
 # Data of the kind that a task is for, where that is not the classes of the digits.
 CHAINS = ("space=chain", "space=toy", "space=macro_chain", "space=mobile")
@@ -114,7 +114,7 @@ def test_every_choice_builds_and_steps(choice: str, digits: ArrayData) -> None:
     if choice in GATES:  # no cells, and each needs the others
         backbone = ["space.settings.channels=4", "data.test=540"]
         small = ["space=superbit", "strategy=abs", *backbone]
-    elif choice == WIDTHS:
+    elif choice.removeprefix("strategy=") in TARGETS:
         small = ["space=superbit", "compression=prune", "space.settings.channels=4"]
         small += ["data.test=540"]
     elif choice in CHAINS:  # one width, no cells
@@ -149,13 +149,19 @@ def test_every_choice_builds_and_steps(choice: str, digits: ArrayData) -> None:
 
 @pytest.mark.parametrize("strategy", choices("strategy"))
 def test_strategies_differ_as_they_say(strategy: str, digits: ArrayData) -> None:
-    alone = {"abs": ["space=superbit"], "cacp": ["space=superbit", "compression=prune"]}
+    alone = {"abs": ["space=superbit"]}
+    alone |= {name: ["space=superbit", "compression=prune"] for name in TARGETS}
     cfg = composed("preset=smoke", f"strategy={strategy}", *alone.get(strategy, []))
     parts = Parts(cfg, digits)
-    assert (parts.derivation is not None) == (strategy in ("random", "cacp", *DRAWN))
+    assert (parts.derivation is not None) == (strategy in ("random", *TARGETS, *DRAWN))
     assert parts.searches == (strategy != "random")
     if strategy == "cacp":
         assert not parts.learns
+        assert [phase.name for phase in parts.update.phases(4)] == ["pretrain", "search"]
+    if strategy == "conditional_gates":
+        assert parts.learns
+        assert isinstance(parts.update, Rotation)
+        assert parts.update.targets == parts.derivation.targets.shares  # type: ignore[union-attr]
         assert [phase.name for phase in parts.update.phases(4)] == ["pretrain", "search"]
     if not parts.searches or strategy in alone:
         return

@@ -9,7 +9,7 @@ import pytest
 from torch import nn
 
 from nas.decision import Decision
-from nas.policies import Controller, Fixed, FreeLogits, Policy, Split, Uniform
+from nas.policies import ConditionalLogits, Controller, Fixed, FreeLogits, Policy, Split, Uniform
 from nas.relaxations import (
     BinaryGates,
     Gumbel,
@@ -98,10 +98,22 @@ def split(gates: Callable[[], Relaxation]) -> Callable[..., Policy]:
     return make
 
 
+def told(condition: float, relaxation: Callable[[], Relaxation]) -> Callable[..., Policy]:
+    """Conditional logits that are told a condition."""
+
+    def make(decisions: Mapping[str, Decision], seed: int) -> Policy:
+        policy = ConditionalLogits(decisions, relaxation(), seed=seed)
+        policy.condition = condition
+        return policy
+
+    return make
+
+
 POLICIES = {name: free(make) for name, make in RELAXATIONS.items()}
 POLICIES |= {"uniform path": free(UniformPath), "uniform": Uniform, "fixed": fixed}
 POLICIES |= {"controller": controller}
 POLICIES |= {"softmax, hard concrete": split(HardConcrete), "softmax, binary": split(BinaryGates)}
+POLICIES |= {f"conditional, {name}": told(0.3, make) for name, make in RELAXATIONS.items()}
 
 
 @pytest.mark.parametrize("make", POLICIES.values(), ids=POLICIES.keys())

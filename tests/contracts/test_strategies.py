@@ -7,12 +7,15 @@ from functools import partial
 from typing import Any
 
 import pytest
+from torch import Tensor
 
+from nas.arch import Arch, Weights
 from nas.decision import Decision
 from nas.gradients import Disturbance, Orthogonal, Transformed
-from nas.policies import Controller, FreeLogits, Policy, Uniform
-from nas.relaxations import SinglePath
-from nas.strategies import Bilevel, Curriculum, Reinforce, Update
+from nas.objectives import Multiplier, Objective
+from nas.policies import ConditionalLogits, Controller, FreeLogits, Policy, Uniform
+from nas.relaxations import Gumbel, SinglePath
+from nas.strategies import Bilevel, Curriculum, Reinforce, Rotation, Update
 from nas.strategies import SinglePath as SinglePathUpdate
 from nas.testing import check_strategy, toys
 from nas.testing.strategy import sampled_logits, soft_logits
@@ -42,6 +45,35 @@ def gently(**parts: Any) -> Update:
 
 def in_stages(make: Callable[..., Update], **parts: Any) -> Update:
     return Curriculum(make(**parts), parts["policy"], parts["supernet"])
+
+
+def conditional(decisions: Mapping[str, Decision], seed: int) -> Policy:
+    return ConditionalLogits(decisions, Gumbel(), seed=seed)
+
+
+class Share:
+    """The expected share of the features of `toys.Nested` that are averaged, as a cost."""
+
+    name, unit = "macs", "share"
+
+    def __call__(self, arch: Arch) -> Tensor:
+        weights = arch["width"]
+        assert isinstance(weights, Weights)
+        return (weights.values @ weights.values.new_tensor([0.25, 0.5, 1.0])).mean()
+
+
+def rotating(**parts: Any) -> Update:
+    """For two targets; the limit of the second binds, so that its multiplier matters."""
+
+    def objective_at(cost: str, target: float) -> Objective:
+        limit = Multiplier(Share(), target)
+        return Objective(
+            parts["objective"].task, [limit], lambda arch: {cost: float(Share()(arch))}
+        )
+
+    return Rotation(
+        Bilevel(**parts), parts["policy"], objective_at, targets=(1.0, 0.3), cost="macs"
+    )
 
 
 def projected(make: Callable[..., Update] = SinglePathUpdate, **parts: Any) -> Update:
@@ -88,6 +120,7 @@ GOOD: dict[str, tuple[Callable[..., Update], dict[str, Any]]] = {
         partial(in_stages, partial(Bilevel, warmup=0.3)),
         {"edge_weights": False},
     ),
+    "first order for two targets": (rotating, {"space": toys.Nested(), "make_policy": conditional}),
     "rewards in stages": (
         partial(in_stages, partial(Reinforce, warmup=0.3)),
         {"make_policy": controller, "epochs": 3, "least": 0},

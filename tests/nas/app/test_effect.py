@@ -77,6 +77,7 @@ def test_a_part_of_a_strategy_that_nothing_reads_is_refused(typed: list[str], sa
         ("search", ["strategy=random", "seed=3"]),
         ("search", ["strategy=enas", "optim.architecture.lr=1e-3", "+strategy/add=warmup"]),
         ("search", ["strategy=enas", "budget.macs=1e5", "budget.weight=2"]),
+        ("search", ["strategy=conditional_gates", "budget.rate=0.2"]),  # its targets are limits
         ("search", ["space.channels=8", "init=inherit"]),
         ("search", ["stages=[search,derive]", "trainer.network_epochs=3"]),
         ("retrain", ["trainer.network_epochs=5", "optim.network.lr=0.1", "preset=smoke"]),

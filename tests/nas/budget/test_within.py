@@ -150,3 +150,12 @@ def test_probable_choices_stay_where_there_is_room() -> None:
     limits = limits_of(costs, {"one": 13.0})
     arch = arch_of([[0.0, 0.0, 5.0], [0.0, 0.0, 4.0], [0.0, 0.0, 3.0], [0.0, 0.1, 0.5]])
     assert within(SPACE, arch, costs, limits).choices == {"a": "l", "b": "l", "c": "l", "d": "m"}
+
+
+def test_of_two_limits_on_one_cost_the_lower_holds() -> None:
+    limits = Limits({"macs": 5.0, "params": 3.0}, lambda choices: {"macs": 4.0, "params": 1.0})
+    assert limits.tightened("macs", 3.0).maxima == {"macs": 3.0, "params": 3.0}
+    assert limits.tightened("macs", 7.0).maxima == {"macs": 5.0, "params": 3.0}
+    assert limits.tightened("bitops", 7.0).maxima["bitops"] == 7.0
+    assert limits.met({})
+    assert not limits.tightened("macs", 3.0).met({})

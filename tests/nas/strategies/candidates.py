@@ -55,6 +55,9 @@ class Mock:
     def preferred(self) -> dict[str, Choice]:
         return dict(self._drawn[0])
 
+    def preferred_at(self, cost: str, target: float) -> dict[str, Choice]:
+        return self.preferred()
+
     def drawn(self) -> Iterator[dict[str, Choice]]:
         return map(dict, cycle(self._drawn[1:] or self._drawn))
 

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from nas.arch import Arch
 from nas.batch import Batch
+from nas.compression import Compressed, Compression
 from nas.dataspec import DataSpec
 from nas.decision import Candidate, Decision
 from nas.errors import ConfigError
@@ -24,6 +25,7 @@ from nas.strategies.architecture_step import architecture_step
 from nas.supernet import Supernet
 from nas.tasks import Classification
 from search_spaces.darts import DartsSpace
+from search_spaces.superbit import BackboneSpace
 
 RATE, MOMENTUM, DECAY = 0.05, 0.9, 1e-2
 ACTIVATIONS: dict[Candidate, type[nn.Module]] = {
@@ -512,6 +514,29 @@ def test_masked_logits_get_neither_gradient_nor_decay_and_moments_start_anew() -
     assert logits.grad is None
 
 
+def test_before_the_search_the_whole_network_can_be_trained_without_gates() -> None:
+    """A step is the one of the network alone, and leaves the policy as it is."""
+    data = DataSpec((1, 8, 8), "classes", 4)
+    narrowed = Compression(None, None, widths=(0.5, 1.0))
+    supernet = Supernet(
+        Compressed(BackboneSpace(data, "resnet20", {"channels": 2}), narrowed).supernet()
+    )
+    policy = FreeLogits(supernet.decisions, Gumbel(), seed=1)
+    update, *_ = made(supernet=supernet, policy=policy, pretrain=0.5, warmup=0.2, clip=1e9)
+    phases = update.phases(10)
+    assert [(p.name, p.epochs) for p in phases] == [("pretrain", 5), ("warmup", 2), ("search", 3)]
+    assert phases[0].streams == ("weights",)
+    alone, before = copy.deepcopy(supernet), copies(policy)
+    batch = Batch(torch.randn(8, 1, 8, 8), torch.randint(4, (8,)))
+    phases[0].step(batch)
+    optimizer = torch.optim.SGD(alone.parameters(), lr=RATE, momentum=MOMENTUM, weight_decay=DECAY)
+    torch.autograd.backward(Classification().loss(alone(batch.inputs, {}), batch.targets))
+    optimizer.step()
+    for mine, theirs in zip(supernet.parameters(), alone.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs)
+    assert unchanged(policy, before)
+
+
 def test_parameters_without_gradient_stay() -> None:
     supernet = mlp()
     policy = FreeLogits(supernet.decisions, Softmax(), init_std=0.5)
@@ -530,6 +555,9 @@ def test_parameters_without_gradient_stay() -> None:
         ({"order": 3}, "strategy.update.order must be 1 or 2, got 3"),
         ({"warmup": 1.0}, "warmup is a share from 0 to below 1, got 1.0"),
         ({"warmup": -0.1}, "warmup is a share from 0 to below 1"),
+        ({"pretrain": 1.0}, "pretrain is a share from 0 to below 1, got 1.0"),
+        ({"pretrain": 0.5, "warmup": 0.5}, "pretrain=0.5 and warmup=0.5 leave the policy no epoch"),
+        ({"pretrain": 0.5}, "no decision here is one of compression"),
         ({"bn_lookahead": "some"}, "must be 'official' or 'none', got 'some'"),
     ],
 )

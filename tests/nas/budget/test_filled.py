@@ -1,0 +1,78 @@
+"""Ladders that are raised: as far as the limits allow, and as the policy would have it."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nas.arch import Arch, Weights
+from nas.budget import Limits, filled
+from nas.decision import Decision, Genotype, neighbors
+
+LADDERS = {
+    d.name: d
+    for d in (
+        Decision("width", (0.25, 0.5, 1.0), "nested"),
+        Decision("bits", (2, 4, 8), "nested"),
+        Decision("filters", (0, 1), "nested", groups=2),
+    )
+}
+ROWS = {"width": 1, "bits": 1, "filters": 2}
+
+
+def arch_of(numbers: list[float]) -> Arch:
+    found, start = {}, 0
+    for name, d in LADDERS.items():
+        size = ROWS[name] * len(d)
+        logits = torch.tensor(numbers[start : start + size]).view(ROWS[name], len(d))
+        found[name] = Weights(logits.softmax(-1), tuple(range(len(d))))
+        start += size
+    return found
+
+
+def cost_of(choices: Genotype) -> dict[str, float]:
+    """With a product, so that what one ladder costs depends on another."""
+    width, bits = float(choices["width"]), float(choices["bits"])  # type: ignore[arg-type]
+    return {"bitops": width * bits + 3 * sum(choices["filters"]), "macs": width}  # type: ignore[arg-type]
+
+
+LEAST: Genotype = {"width": 0.25, "bits": 2, "filters": (0, 0)}
+ALL = [
+    {"width": w, "bits": b, "filters": f}
+    for w, b, f in product((0.25, 0.5, 1.0), (2, 4, 8), product((0, 1), repeat=2))
+]
+logits = st.lists(st.floats(-200.0, 200.0, width=32), min_size=10, max_size=10)
+
+
+@given(logits, st.sampled_from(ALL), st.floats(0.5, 15.0), st.floats(0.25, 1.0))
+def test_limits_hold_and_nothing_can_be_raised_any_more(
+    numbers: list[float], start: Genotype, bitops: float, macs: float
+) -> None:
+    limits = Limits({"bitops": bitops, "macs": macs}, cost_of)
+    if not limits.met(start):
+        start = LEAST
+    found = filled(LADDERS, arch_of(numbers), start, limits)
+    assert limits.met(found)
+    for name, d in LADDERS.items():
+        before, after = d.positions(start[name]), d.positions(found[name])
+        assert all(old <= new for old, new in zip(before, after, strict=True))
+        for other in neighbors(d, found[name]):
+            if sum(map(sum, d.positions(other))) > sum(map(sum, after)):
+                assert not limits.met({**found, name: other})
+
+
+@pytest.mark.parametrize(("likelier", "expected"), [("width", (1.0, 2)), ("bits", (0.25, 8))])
+def test_what_the_policy_minds_least_is_raised_first(
+    likelier: str, expected: tuple[float, int]
+) -> None:
+    """There is room for one of the two."""
+    rows = {"width": [3.0, 0.0, 0.0], "bits": [3.0, 0.0, 0.0]}
+    rows[likelier] = [3.0, 2.0, 2.5]
+    arch = arch_of([*rows["width"], *rows["bits"], 9.0, 0.0, 9.0, 0.0])
+    found = filled(LADDERS, arch, LEAST, Limits({"bitops": 2.0}, cost_of))
+    assert (found["width"], found["bits"]) == expected
+    assert found["filters"] == (0, 0)
