@@ -37,7 +37,6 @@ ALONE = ["space=superbit", "space.settings.channels=4"]
 HARD_CONCRETE, BINARY = "+strategy/add=hard_concrete", "+strategy/add=binary_gates"
 CASES = {
     "abs, filters": [*ALONE, "strategy=abs", "compression.filters=4", "init=inherit"],
-    "widths": [*ALONE, "strategy=darts", "compression=joint", "budget.size_kb=20"],
     "drawn gates": ["space=chain", "strategy=darts", "compression=superbit", HARD_CONCRETE],
 }
 SLOW = {
@@ -51,6 +50,7 @@ SLOW = {
         *("space=superbit", "space.backbone=mobilenet_v2", "~space.settings"),
         *("strategy=spos", "compression=prune", "budget.macs=1e6"),
     ],
+    "widths": [*ALONE, "strategy=darts", "compression=joint", "budget.size_kb=20"],
     "whole": [
         *("space=superbit", "space.settings.channels=12", "strategy=darts", "compression=whole"),
         *("budget.bitops=3e7", "budget.size_kb=20"),

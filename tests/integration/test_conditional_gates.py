@@ -94,6 +94,7 @@ def test_one_search_gives_a_network_for_every_target() -> None:
     assert count_macs(nas.load(str(run.path)), shape) <= 0.5 * whole
 
 
+@pytest.mark.slow
 def test_bits_and_widths_together_keep_to_targets_of_bit_operations() -> None:
     words = ["compression=joint", "strategy.derivation.cost=bitops", f"{TARGETS}[0.2,0.6]"]
     run = searched(*GATES, *SHORT, *words)
@@ -107,6 +108,7 @@ def test_bits_and_widths_together_keep_to_targets_of_bit_operations() -> None:
         assert row["kept"] <= row["target"]
 
 
+@pytest.mark.slow
 def test_a_derivation_that_is_done_again_ends_equal(capfd: pytest.CaptureFixture[str]) -> None:
     line = [*GATES, *SHORT, "compression=prune", f"{TARGETS}[0.4,0.7]"]
     run = searched(*line)

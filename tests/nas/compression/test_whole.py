@@ -60,14 +60,16 @@ def exact(cost: TreeCost, net: nn.Module, genotype: Genotype) -> float:
     return float(cost(from_genotype(known, {n: c for n, c in genotype.items() if n in known})))
 
 
-@pytest.mark.parametrize("name", SPACES)
+@pytest.mark.parametrize(
+    "name", [pytest.param("darts", marks=pytest.mark.slow), "nasbench201", "superbit"]
+)
 def test_costs_are_those_of_what_is_built(name: str) -> None:
     space = Compressed(SPACES[name](), rules(name, bits=True))
     plan = blueprint(space)
     costs = [Parameters(plan), Macs(plan, SHAPE), BitOps(plan, SHAPE), Size(plan)]
     generator = torch.Generator().manual_seed(0)
     pairs = 0
-    for _ in range(3 if name == "darts" else 6):
+    for _ in range(4):
         genotype = check_genotype(space, sample(space, generator))
         net = space.network(genotype)
         built = [
