@@ -126,6 +126,15 @@ def check_genotype(space: SearchSpace, genotype: Genotype) -> dict[str, Choice]:
     return checked
 
 
+def settled_choices(space: SearchSpace) -> dict[str, Choice]:
+    """The choices of decisions that have as many candidates as are kept: nothing is asked there."""
+    return {
+        name: decision.choice([range(decision.pick)] * decision.groups)
+        for name, decision in decisions_of(space).items()
+        if len(decision) == decision.pick
+    }
+
+
 def sample(space: SearchSpace, generator: torch.Generator) -> dict[str, Choice]:
     """A genotype drawn uniformly, decision by decision."""
     choices: dict[str, Choice] = {}

@@ -27,7 +27,7 @@ import nas  # noqa: E402
 from nas.analysis.statistics import differences, signed_rank, t_interval  # noqa: E402
 from nas.files import read_json, write_json  # noqa: E402
 
-SEARCH, REST = "[search,derive]", "[retrain,evaluate]"
+SEARCH, WHOLE = "[search,derive]", "[search,derive,retrain,evaluate]"
 
 
 def main() -> None:
@@ -54,7 +54,7 @@ def main() -> None:
             ("joint", joint, one["seconds"]),
             ("one by one", bits, first["seconds"] + second["seconds"]),
         ):
-            whole = searched(args, seed, words, "[search,derive,retrain,evaluate]")
+            whole = searched(args, seed, words, WHOLE)
             found = read_json(whole["folder"] / "evaluation.json")["test"]["found"]
             cost = read_json(whole["folder"] / "genotype.json")["predicted"]["bitops"]
             accuracy[arm].append(100 * found["accuracy"])

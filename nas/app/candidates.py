@@ -20,7 +20,7 @@ from nas.data import Batches
 from nas.decision import Choice, Decision, Genotype
 from nas.engine.path_score import PathScore
 from nas.errors import ConfigError, NasError
-from nas.space import decisions_of, discretize, only_active
+from nas.space import decisions_of, discretize, only_active, settled_choices
 from nas.store.metrics import MetricsFile
 from nas.strategies.derivation import Score
 
@@ -35,7 +35,7 @@ class RunCandidates:
         scored: where scores are kept; None keeps them in the run's own ``queries.jsonl``.
 
     Attributes:
-        decisions: of the space.
+        decisions: of the space, where there is something to decide.
         seed: of the run.
         metric: the task's primary one.
     """
@@ -43,12 +43,17 @@ class RunCandidates:
     def __init__(self, session: Session, scored: Path | None = None) -> None:
         self._session, self._parts = session, session.parts
         self._scored = session.folder.path / QUERIES if scored is None else scored
-        self.decisions: Mapping[str, Decision] = decisions_of(session.parts.space)
+        self._settled = settled_choices(session.parts.space)
+        self.decisions: Mapping[str, Decision] = {
+            name: decision
+            for name, decision in decisions_of(session.parts.space).items()
+            if name not in self._settled
+        }
         self.seed, self.metric = int(session.cfg.seed), session.parts.task.primary
 
     def complete(self, choices: Genotype) -> dict[str, Choice]:
-        """The choices without those of inactive decisions."""
-        return only_active(self._parts.space, choices)
+        """The choices, and those that are settled, without those of inactive decisions."""
+        return only_active(self._parts.space, {**self._settled, **choices})
 
     def affordable(self, choices: Genotype) -> bool:
         """Whether every cost is within its limit."""

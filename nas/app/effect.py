@@ -71,6 +71,12 @@ RULES = (
         "trainer.network_* and optim.network*",
     ),
     Idle(
+        ("preset.channels", "preset.cells"),
+        lambda cfg, verb: cfg.get("architecture") is not None,
+        "architecture= is searched at the size that is retrained; set preset.network_channels or "
+        "preset.network_cells",
+    ),
+    Idle(
         ("trainer.macs_tolerance",),
         lambda cfg, verb: int(cfg.trainer.random_networks) == 0,
         "no random networks are trained; set trainer.random_networks, or leave it out",
@@ -131,7 +137,7 @@ def check_effect(cfg: DictConfig, verb: str, typed: Sequence[str], sweep: bool =
     """Raise ConfigError naming a typed setting that would have no effect, and what would."""
     for text in typed:
         key = text.partition("=")[0].lstrip("+~").replace("/", ".")  # additions are of a strategy
-        trained = verb == "search" and (sweep or trains(cfg))
+        trained = verb == "search" and (sweep or trains(cfg)) and not cfg.get("architecture")
         if not trained and key in supernet_arguments(cfg):
             raise ConfigError(f"{key} would have no effect: it shapes the supernet of a search")
         for rule in RULES:

@@ -8,7 +8,7 @@ from nas.arch import Arch
 from nas.budget import Limits
 from nas.errors import ConfigError, nearest
 from nas.objectives import Constraint, LogCost, Multiplier, Objective, Penalty
-from nas.space import decisions_of, discretize, only_active
+from nas.space import decisions_of, discretize, only_active, settled_choices
 from nas.strategies.targets import ROUNDING, at_end, known_cost
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ def limits_at(parts: Parts, cost: str, target: float) -> Limits:
 
     Raises ConfigError for a cost that is not configured.
     """
-    whole = parts.cost_of(only_active(parts.space, at_end(decisions_of(parts.space))))
+    settled = settled_choices(parts.space)
+    known = {n: d for n, d in decisions_of(parts.space).items() if n not in settled}
+    whole = parts.cost_of(only_active(parts.space, {**settled, **at_end(known)}))
     most = whole[known_cost(cost, whole)] * (target + ROUNDING)
     return (parts.limits or Limits({}, parts.cost_of)).tightened(cost, most)

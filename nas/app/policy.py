@@ -15,6 +15,9 @@ from nas.space import decisions_of
 if TYPE_CHECKING:
     from nas.build import Parts
 
+THRESHOLDS = "nas.policies.ThresholdGates"
+SOFTMAX = {"_target_": "nas.relaxations.Softmax", "temperature": 1.0}  # says nothing by itself
+
 
 def policy_of(parts: Parts) -> Policy:
     """The policy over the supernet's decisions; with ``strategy.gates`` two that share them.
@@ -37,15 +40,31 @@ def policy_of(parts: Parts) -> Policy:
             "none; give it some, as in compression=superbit, or set strategy.gates=null"
         )
     others = {name: each for name, each in decisions.items() if name not in nested}
+    _check_gates(strategy, alone=not others)
     gates = _made(parts, node, nested, "gates")
     if not others:
         return gates
-    if strategy.relaxation is None:
+    return Split({"policy": _made(parts, strategy.policy, others, "policy"), "gates": gates})
+
+
+def _check_gates(strategy: Any, *, alone: bool) -> None:
+    """Raise ConfigError for a strategy beside which gates would learn nothing, or it would not."""
+    by_thresholds = target_of(strategy.policy) == THRESHOLDS
+    if strategy.get("rotation") is not None:
+        raise ConfigError(
+            "this strategy has gates of its own, which are told a target; set strategy.gates=null"
+        )
+    if strategy.relaxation is None and not by_thresholds:
         raise ConfigError(
             "strategy.gates learn by gradients through the weights of decisions, and this strategy "
             "draws whole paths; choose strategy=darts, pc_darts or gdas, or set strategy.gates=null"
         )
-    return Split({"policy": _made(parts, strategy.policy, others, "policy"), "gates": gates})
+    if alone and not by_thresholds and dict(strategy.relaxation) != SOFTMAX:
+        raise ConfigError(
+            "all decisions here are nested, so that strategy.gates takes the place of "
+            "strategy.policy and nothing reads strategy.relaxation; choose strategy=darts, or set "
+            "strategy.gates=null"
+        )
 
 
 def _made(parts: Parts, node: Any, decisions: Mapping[str, Decision], name: str) -> Policy:

@@ -17,21 +17,22 @@ def filled(
     """Raise ladders until none of them can be raised any more within the limits.
 
     Of all steps the one that the policy minds least, with the largest ratio of probabilities, new
-    over old, is tried first, and taken if the limits hold. A step that breaks them would do so
-    later as well, so that each is tried once.
+    over old, is tried first, and taken if the limits hold. A step that breaks them is tried again
+    once another one has lowered a cost (a dense layer may cost less than one of high rank).
 
     Args:
-        decisions: nested ones alone; a higher candidate costs no less.
+        decisions: nested ones are raised.
         arch: the policy's probabilities.
         choices: of the decisions, within the limits.
         limits: on the costs.
     """
     places = {n: [row[0] for row in decisions[n].positions(c)] for n, c in choices.items()}
-    log_p = {name: _logs(arch, name) for name in choices}
+    open_ = [name for name in choices if decisions[name].kind == "nested" and name in arch]
+    log_p = {name: _logs(arch, name) for name in open_}
     steps = {
         (name, group, place)
-        for name, rows in places.items()
-        for group, now in enumerate(rows)
+        for name in open_
+        for group, now in enumerate(places[name])
         for place in range(now + 1, len(decisions[name]))
     }
 
@@ -40,7 +41,8 @@ def filled(
         row = log_p[name][group]
         return row[place] - row[places[name][group]], step
 
-    found = dict(choices)
+    found, costs = dict(choices), limits.cost_of(choices)
+    refused: set[tuple[str, int, int]] = set()
     while steps:
         name, group, place = step = max(steps, key=gain)
         steps.remove(step)
@@ -49,10 +51,15 @@ def filled(
             continue
         places[name][group] = place
         raised = {**found, name: decisions[name].choice([[each] for each in places[name]])}
-        if limits.met(raised):
-            found = raised
-        else:
+        new = limits.cost_of(raised)
+        if any(new[cost] > most for cost, most in limits.maxima.items()):
             places[name][group] = now
+            refused.add(step)
+            continue
+        if any(new[cost] < costs[cost] for cost in limits.maxima):
+            steps |= refused
+            refused = set()
+        found, costs = raised, new
     return found
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from nas.cli.settings import key_of, runs_of, values_of
 from nas.errors import ConfigError, nearest
@@ -27,6 +29,8 @@ def with_choices(settings: Sequence[str]) -> list[str]:
     from nas.genotype import load
     from nas.store.folder import runs
 
+    if "," in word and not Path(word).is_file():
+        raise ConfigError(f"{KEY}={word}: a command keeps one architecture; run one for each")
     path = locate(word, runs_of(settings))
     if path is None:
         names = [run.name for run, _ in runs(runs_of(settings))]
@@ -38,4 +42,5 @@ def with_choices(settings: Sequence[str]) -> list[str]:
             "found with compression=none"
         )
     choices = json.dumps(dict(file.choices), separators=(",", ":"))
-    return [f"{KEY}='{choices}'" if key_of(text) == KEY else text for text in settings]
+    quoted = re.sub(r"(\\*)'", r"\1\1\\'", choices)  # as Hydra reads it
+    return [f"{KEY}='{quoted}'" if key_of(text) == KEY else text for text in settings]

@@ -30,6 +30,6 @@ def check_alone(net: nn.Module) -> None:
     for name, module in net.named_modules():
         if isinstance(module, Owner) or has_bits(module):
             raise SpaceError(
-                f"{name!r} is compressed already; ranks do not go together with bits or widths "
-                "yet: choose one compression"
+                f"{name!r} is compressed already; set compression=none, or give the network "
+                "uncompressed"
             )

@@ -74,7 +74,7 @@ class Quantizer(nn.Module):
     def quantization(self, x: Tensor) -> Quantization:
         """What quantizes ``x``, which has been brought; in training the first one calibrates."""
         if self.training and not self._known[1]:
-            self._calibrate(x)
+            self.calibrate(x)
         return Quantization(self.scale, self._gates(x), self.levels)
 
     @property
@@ -161,8 +161,14 @@ class Quantizer(nn.Module):
         self._facts = None
         super()._load_from_state_dict(*arguments)
 
+    @property
+    def waiting(self) -> bool:
+        """Whether no data have set the clipping value yet."""
+        return not self._known[1]
+
     @torch.no_grad()
-    def _calibrate(self, x: Tensor) -> None:
+    def calibrate(self, x: Tensor) -> None:
+        """Set the clipping value, and whether there is a sign, by ``x``, which has been brought."""
         if x.device.type == "meta":
             return
         self.signed.fill_(bool((x < 0).any()))

@@ -89,7 +89,8 @@ class LowRank:
                 raise SpaceError(
                     f"{name!r} with {layer.in_channels} input and {layer.out_channels} output "
                     f"channels is so narrow that no rank is below {WORTH} of break-even; make the "
-                    "network wider, or set compression=none"
+                    "network wider, or decide on no ranks (compression.ranks=null beside bits and "
+                    "widths, else compression=none)"
                 )
         if not places:
             raise SpaceError(

@@ -183,8 +183,8 @@ def _settled(layer: RankedConv) -> nn.Module:
     if isinstance(made, Factorized):
         # What a factor holds, and what goes between the two, has other values than the supernet
         # knew; only what the first one reads is the same.
-        made.first = in_bits(made.first, _of_choice(weights), frozen(inputs))
-        made.second = in_bits(made.second, _of_choice(weights), _of_choice(inputs))
+        made.first = in_bits(made.first, _fit(weights, made.first), frozen(inputs))
+        made.second = in_bits(made.second, _fit(weights, made.second), _anew(inputs))
     else:
         made = in_bits(cast(Convolution, made), frozen(weights), frozen(inputs))
     return made.train(layer.training)
@@ -196,9 +196,17 @@ def in_bits(layer: Layer, weights: nn.Module, inputs: nn.Module) -> Layer:
     return layer if plain else quantized_layer(layer, weights, inputs)
 
 
-def _of_choice(quantizer: nn.Module) -> nn.Module:
+def _anew(quantizer: nn.Module) -> nn.Module:
     """A quantizer of the chosen bits that the first batch of a training calibrates."""
     return quantizer.anew() if isinstance(quantizer, Quantizer) else quantizer
+
+
+def _fit(quantizer: nn.Module, layer: Layer) -> nn.Module:
+    """A quantizer of the chosen bits for the weight of a layer."""
+    made = _anew(quantizer)
+    if isinstance(made, Quantizer):
+        made.calibrate(made.brought(layer.weight.detach()))
+    return made
 
 
 class RankChoice(MixedOp):

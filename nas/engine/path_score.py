@@ -10,6 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from nas.arch import from_genotype
 from nas.batch import Batch
+from nas.compression.quantizer import Quantizer
 from nas.decision import Genotype
 from nas.engine.evaluate import means
 from nas.supernet import Supernet
@@ -50,9 +51,14 @@ class PathScore:
 def path_of(supernet: Supernet, choices: Genotype, calibration: Sequence[Batch] = ()) -> nn.Module:
     """A copy of a genotype's path in eval mode, its batch-norm statistics those of the batches.
 
-    Without batches it normalizes by the statistics of what it is given, whatever mode it is in.
+    The first batch also calibrates quantizers of tensors that the supernet did not have (between
+    the factors of a layer of low rank). Without batches the path normalizes by the statistics of
+    what it is given, whatever mode it is in.
     """
     network = supernet.freeze(from_genotype(supernet.decisions, choices)).eval()
+    for part in network.modules():
+        if isinstance(part, Quantizer) and part.waiting:  # what the supernet did not have
+            part.train()  # until the first batch
     norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     for norm in norms:
         if calibration:
@@ -65,4 +71,4 @@ def path_of(supernet: Supernet, choices: Genotype, calibration: Sequence[Batch] 
     with torch.no_grad():
         for batch in calibration:
             network(batch.inputs)
-    return network.eval()
+    return network.eval() if calibration else network

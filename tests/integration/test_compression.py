@@ -127,13 +127,18 @@ def test_what_is_found_is_built_and_fits(case: str) -> None:
     [
         (["space=chain", HARD_CONCRETE], "strategy.gates are for nested decisions such as bits"),
         (["space=chain", "compression=superbit", "strategy=enas", BINARY], "draws whole paths"),
-        ([*ALONE, "strategy=spos", BINARY], "moves no architecture parameters and FreeLogits has"),
+        ([*ALONE, "strategy=spos", BINARY], "draws whole paths"),
+        ([*ALONE, "strategy=gdas", BINARY], "nothing reads strategy.relaxation"),
+        (
+            [*ALONE, "strategy=conditional_gates", BINARY],
+            "gates of its own, which are told a target",
+        ),
     ],
 )
 def test_gates_are_refused_where_they_decide_nothing(
     words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["search", *LINE, *words, "--quiet"]) == 2
+    assert main(["search", *LINE, *words, "--plan", "--quiet"]) == 2
     assert sentence in " ".join(capsys.readouterr().err.split())
 
 

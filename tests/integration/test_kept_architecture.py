@@ -46,10 +46,33 @@ def test_the_architecture_stays_and_its_bits_are_searched(
     assert "compression is a part of that genotype" in " ".join(capsys.readouterr().err.split())
 
 
+def test_gates_for_several_targets_go_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["search", *LINE, *FOUND]) == 0
+    kept = load(resolve("latest", "runs").genotype).choices
+    words = ["strategy=conditional_gates", "strategy.derivation.cost=bitops", "trainer.epochs=2"]
+    words += ["architecture=latest", "compression=superbit", "stages=[search,derive]"]
+    assert main(["search", *LINE, *words]) == 0
+    run = resolve("latest", "runs")
+    files = sorted(run.path.glob("genotypes/target_*.json"))
+    assert len(files) == 3
+    costs = [load(file).predicted["bitops"] for file in files]
+    assert costs == sorted(costs)
+    for file in files:
+        assert {name: load(file).choices[name] for name in kept} == kept
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
         (["architecture=nothing", "compression=superbit"], "no run or .json file has that name"),
+        (["architecture=a,b", "compression=superbit"], "keeps one architecture; run one for each"),
+        (
+            ["architecture='{}'", "compression=superbit", "strategy=darts", "space.channels=8"],
+            "space.channels would have no effect",
+        ),
         (
             ["architecture='{}'", "strategy=darts"],
             "leaves nothing to search but compression, and there is none",

@@ -80,7 +80,6 @@ def run_stages(session: Session) -> None:
     from nas.app.candidates import RunCandidates
     from nas.app.low_rank import trained_rank
     from nas.app.stages.export import exporters_for
-    from nas.space import decisions_of
     from nas.strategies.derivation import ChecksRun
 
     if "export" in session.stages:  # a wrong format is told before the search, not after
@@ -88,9 +87,10 @@ def run_stages(session: Session) -> None:
     session.parts.costs  # noqa: B018  (a user's own may fail)
     if "derive" in session.stages and session.parts.derivation is not None:
         # A method that does not suit the space is told before the search, not after.
-        session.parts.derivation.check(decisions_of(session.parts.space))
+        candidates = RunCandidates(session)
+        session.parts.derivation.check(candidates.decisions)
         if isinstance(session.parts.derivation, ChecksRun):
-            session.parts.derivation.check_run(RunCandidates(session))
+            session.parts.derivation.check_run(candidates)
     if "retrain" in session.stages:
         # A batch that does not fit, and low rank without layers, are told before the search.
         session.parts.training()

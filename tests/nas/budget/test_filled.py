@@ -76,3 +76,23 @@ def test_what_the_policy_minds_least_is_raised_first(
     found = filled(LADDERS, arch, LEAST, Limits({"bitops": 2.0}, cost_of))
     assert (found["width"], found["bits"]) == expected
     assert found["filters"] == (0, 0)
+
+
+def test_a_step_that_lowers_a_cost_makes_room_for_others() -> None:
+    """A layer of high rank costs more than a dense one: what did not fit before it does after."""
+    ladders = {
+        d.name: d
+        for d in (
+            Decision("width", (0.25, 1.0), "nested"),
+            Decision("rank", (0.5, "full"), "nested"),
+        )
+    }
+
+    def cost(choices: Genotype) -> dict[str, float]:
+        return {"macs": (100 if choices["width"] == 0.25 else 200) + ranks[choices["rank"]]}
+
+    ranks: dict[object, float] = {0.5: 555.0, "full": 324.0}
+    arch = {name: Weights(torch.tensor([[0.5, 0.5]]), (0, 1)) for name in ladders}
+    arch["width"] = Weights(torch.tensor([[0.4, 0.6]]), (0, 1))  # is tried first, and does not fit
+    found = filled(ladders, arch, {"width": 0.25, "rank": 0.5}, Limits({"macs": 700}, cost))
+    assert found == {"width": 1.0, "rank": "full"}

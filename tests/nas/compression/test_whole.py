@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from nas.arch import Weights, from_genotype
+from nas.batch import Batch
 from nas.compression import Compressed, Compression
 from nas.compression.forms import Factorized
 from nas.compression.quantizer import Quantizer
@@ -27,7 +28,9 @@ from nas.costs import (
 )
 from nas.dataspec import DataSpec
 from nas.decision import Genotype
+from nas.engine.path_score import path_of
 from nas.errors import SpaceError
+from nas.policies import ThresholdGates
 from nas.space import SearchSpace, blueprint, check_genotype, decisions_of, sample
 from nas.supernet import Supernet, frozen
 from search_spaces.darts import DartsSpace
@@ -155,11 +158,51 @@ def test_factors_have_the_chosen_bits_and_the_first_one_the_inputs_clip() -> Non
         assert isinstance(weights, Quantizer)
         assert isinstance(inputs, Quantizer)
         assert (weights.bits, inputs.bits) == ((2,), (8,))
-        assert not bool(weights.calibrated)
+        assert not weights.waiting
+        reached = (part.weight / weights.scale).square().mean().sqrt()
+        assert float(reached.detach()) == pytest.approx(1 / 3)  # it reaches to three deviations
     before = layer.input_quantizer
     assert isinstance(before, Quantizer)
     torch.testing.assert_close(pair.first.input_quantizer.clip, before.clip)
-    assert not bool(pair.second.input_quantizer.calibrated)
+    assert pair.second.input_quantizer.waiting
+
+
+def test_a_path_is_scored_with_quantizers_that_have_seen_data() -> None:
+    torch.manual_seed(0)
+    space = Compressed(SPACES["superbit"](), WHOLE)
+    net = Supernet(space.supernet())
+    pick = {"rank": 0.7, "width": 1.0, "weight_bits": 8, "activation_bits": 8}
+    genotype = {name: pick[name.rpartition("/")[2]] for name in decisions_of(space)}
+    x = torch.randn(8, *SHAPE)
+    net.train()(x, from_genotype(net.decisions, genotype))
+    batch = Batch(x, torch.zeros(8, dtype=torch.long))
+    path = path_of(net, genotype, [batch])
+    assert not any(m.waiting for m in path.modules() if isinstance(m, Quantizer))
+    alone = path_of(net, genotype)  # without batches the first one that it sees does it
+    alone(x)
+    assert not any(m.waiting for m in alone.modules() if isinstance(m, Quantizer))
+    # Eight bits are nearly exact, so it computes nearly what the supernet does on these statistics.
+    wanted = net(x, from_genotype(net.decisions, genotype)).detach()
+    found = path.train()(x).detach()
+    assert float((found - wanted).norm() / wanted.norm()) < 0.1
+
+
+def test_thresholds_go_with_all_of_it() -> None:
+    torch.manual_seed(0)
+    space = Compressed(SPACES["superbit"](), WHOLE)
+    net = Supernet(space.supernet()).train()
+    policy = ThresholdGates(net.decisions)
+    x = torch.randn(4, *SHAPE)
+    torch.autograd.backward(net(x, policy().arch).square().sum())
+    learnt = [p.grad for p in policy.parameters()]
+    assert all(g is not None and bool((g != 0).any()) for g in learnt)
+    name = next(n for n in net.decisions if n.endswith("/rank"))
+    with torch.no_grad():
+        policy.threshold(name).fill_(2.0)  # no share of a norm exceeds it
+        net(x, policy().arch)
+    weights = policy.probabilities()[name]
+    assert isinstance(weights, Weights)
+    assert int(weights.row.argmax()) == 0
 
 
 def test_every_decision_has_a_gradient() -> None:
