@@ -132,6 +132,7 @@ def test_two_steps_of_a_search_run_on_the_space(lab: Path, order: int, partial: 
     check_genotype(space, discretize(space, policy.probabilities()))
 
 
+@pytest.mark.slow
 def test_the_space_is_searched_from_its_command_line(lab: Path) -> None:
     done = typed(SPACE, lab, "stages=[search,derive]")
     genotype = result_of(lab, done, "genotype.json")

@@ -351,11 +351,11 @@ def test_it_keeps_the_contract_of_compression() -> None:
     ],
     ids=["bits on ranks", "widths on ranks", "ranks on bits", "fixed", "ranks on widths", "twice"],
 )
-def test_ranks_beside_bits_or_widths_are_refused(first: Rules, second: Rules) -> None:
+def test_one_compression_around_another_is_refused(first: Rules, second: Rules) -> None:
     space = Compressed(Compressed(backbone(), first), second)
-    with pytest.raises(SpaceError, match="ranks do not go together with bits or widths yet"):
+    with pytest.raises(SpaceError, match="is compressed already; set compression=none"):
         decisions_of(space)
-    with pytest.raises(SpaceError, match="ranks do not go together with bits or widths yet"):
+    with pytest.raises(SpaceError, match="is compressed already; set compression=none"):
         second.apply(Compressed(backbone(), first).supernet(), SHAPE)
 
 
